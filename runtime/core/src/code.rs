@@ -1,0 +1,176 @@
+//! Stable codes: one name per thing that can go wrong, spelled `kebab-case` in problems, logs and metric labels and
+//! `PascalCase` as a Kubernetes reason. `ticketctl explain` lists them. Once released a code never changes.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What a caller may do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// Nothing happened; the same again may work.
+    Retry,
+    /// The same again fails again.
+    Permanent,
+    /// Somebody newer was faster: look again before anything else.
+    Conflict,
+    /// Sent, outcome unknown: ask again with the same id.
+    Ambiguous,
+}
+
+macro_rules! codes {
+    ($($variant:ident $kebab:literal $status:literal $title:literal, $next:literal;)+) => {
+        /// A stable code. `http_status` is 0 where it never is the answer to a request.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)+
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// `kebab-case`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $kebab,)+ }
+            }
+
+            /// `PascalCase`, as a Kubernetes reason.
+            #[must_use]
+            pub const fn reason(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant),)+ }
+            }
+
+            /// HTTP status, 0 where it never is the answer to a request.
+            #[must_use]
+            pub const fn http_status(self) -> u16 {
+                match self { $(Self::$variant => $status,)+ }
+            }
+
+            /// One line for people.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+
+            /// What to do next.
+            #[must_use]
+            pub const fn next_step(self) -> &'static str {
+                match self { $(Self::$variant => $next,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidRequest "invalid-request" 400 "The request cannot be understood.",
+        "Read `detail`: it names the field. Compare with /openapi.json.";
+    InvalidSignature "invalid-signature" 400 "The webhook's signature does not fit its body or its time.",
+        "Check the webhook secret on both sides and the clocks; the tolerance is 300 s.";
+    Unauthenticated "unauthenticated" 401 "There is no valid token.",
+        "Send `Authorization: Bearer <token>`; check that the token has not expired.";
+    Forbidden "forbidden" 403 "The token's role does not allow this.",
+        "Use a token with the role that `detail` names.";
+    NotFound "not-found" 404 "There is no such thing, or it is somebody else's.",
+        "Check the name: `ticketctl events list` shows what there is.";
+    SoldOut "sold-out" 409 "No tickets of this category are left.",
+        "Holds that are not paid come back; ask again later.";
+    BuyerLimit "buyer-limit" 409 "The buyer would hold more tickets than the event allows.",
+        "Order fewer, or cancel an unpaid order first.";
+    NoShardFits "no-shard-fits" 409 "Tickets are left, but not this many together.",
+        "Order fewer at a time.";
+    SaleNotOpen "sale-not-open" 409 "The sale has not begun.", "Wait for `opensAt` of the event.";
+    SalePaused "sale-paused" 409 "The sale is paused.", "An event manager paused it (`spec.sales.paused`).";
+    SaleClosed "sale-closed" 409 "The sale is over.", "Nothing can be ordered any more.";
+    IllegalTransition "illegal-transition" 409 "The order's state does not allow this.",
+        "Read the order; `detail` names its state.";
+    MethodNotAllowed "method-not-allowed" 405 "This path does not know this method.",
+        "Compare with /openapi.json.";
+    PayloadTooLarge "payload-too-large" 413 "The body is too large.",
+        "A request may have 64 KiB, a webhook 256 KiB.";
+    UnsupportedMediaType "unsupported-media-type" 415 "The body's type is not understood.",
+        "Send `Content-Type: application/json`.";
+    IdempotencyKeyReused "idempotency-key-reused" 422 "The Idempotency-Key was used for another order.",
+        "Use a new key for a new order; the same key only repeats the same request.";
+    TooManyRequests "too-many-requests" 429 "More requests than this event or client may send.",
+        "Wait for `Retry-After`, then send the same request with the same Idempotency-Key.";
+    WarmingUp "warming-up" 503 "The stock store is being refilled from the ledger, or the sale is held.",
+        "Wait for `Retry-After`. `ticketctl warmup status EVENT` shows who holds the lock.";
+    Overloaded "overloaded" 503 "A server that is needed is down or busy.",
+        "Wait for `Retry-After`, then repeat with the same Idempotency-Key. /readyz names what is down.";
+    Internal "internal" 500 "Something failed that should not have.",
+        "Look for `trace_id` in the logs of the runtime.";
+    NeedsCitus "needs-citus" 409 "This needs Citus; the ledger is plain PostgreSQL.",
+        "Install Citus, or live with one node: nothing else is lost.";
+    LedgerUnreachable "ledger-unreachable" 0 "PostgreSQL does not answer.",
+        "Check the database: `ticketctl doctor`. Orders wait in Kafka meanwhile.";
+    LedgerFailed "ledger-failed" 0 "PostgreSQL refused or broke off a call.",
+        "Read the log line's `error`; the call is tried again if that may help.";
+    StoreUnreachable "store-unreachable" 0 "Redis does not answer.",
+        "Check Redis: `ticketctl doctor`. It is refilled from the ledger when it is back.";
+    LogUnreachable "log-unreachable" 0 "Kafka does not answer.",
+        "Check the brokers: `ticketctl doctor`. Orders are refused meanwhile, none is lost.";
+    PaymentsUnreachable "payments-unreachable" 0 "The payment provider does not answer.",
+        "Reserved orders wait; the payment is made when the provider is back.";
+    InvalidSpec "invalid-spec" 0 "The Event cannot be, as it is written.",
+        "Read the condition's message: it names the field and the rule.";
+    QuantityBelowSold "quantity-below-sold" 0 "The quantity is below what is held and sold.",
+        "Raise `quantity`, or refund orders first.";
+    ResourceConflict "resource-conflict" 0 "The ledger's event belongs to another living resource.",
+        "Delete one of the two resources; the older keeps the event.";
+    TopicConflict "topic-conflict" 0 "The topic is there, but not as the Event wants it.",
+        "Compare partitions and settings; partitions never shrink.";
+    Unmanaged "unmanaged" 0 "The annotation ticketctl.io/managed: \"false\" keeps the operator out.",
+        "Remove the annotation to let the operator work.";
+    Paused "paused" 0 "The annotation ticketctl.io/pause-reconciliation keeps the operator out.",
+        "Remove the annotation to let the operator work.";
+    Progressing "progressing" 0 "The operator still works on it.", "Wait; `ticketctl events wait EVENT`.";
+    Ready "ready" 0 "All is as the Event wants it.", "Nothing to do.";
+}
+
+impl Code {
+    /// The page of this code, `type` of a problem.
+    #[must_use]
+    pub fn problem_type(self) -> String {
+        format!("https://ticketctl.io/problems/{}", self.as_str())
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Code {
+    type Err = ();
+
+    /// Either spelling.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let known = |code: &&Self| code.as_str() == text || code.reason() == text;
+        Self::ALL.iter().find(known).copied().ok_or(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_are_one_name() {
+        for code in Code::ALL {
+            let kebab: String = code
+                .reason()
+                .chars()
+                .enumerate()
+                .flat_map(|(at, c)| {
+                    let dash = (c.is_ascii_uppercase() && at > 0).then_some('-');
+                    dash.into_iter().chain([c.to_ascii_lowercase()])
+                })
+                .collect();
+            assert_eq!(kebab, code.as_str());
+            assert_eq!(code.as_str().parse(), Ok(*code));
+            assert_eq!(code.reason().parse(), Ok(*code));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Commands: what the order log carries. All commands of a stock shard are on one partition, in order.
+//! Every command is idempotent; delivery is at least once.
+
+use jiff::Timestamp;
+
+use crate::fact::Payment;
+use crate::ids::{BuyerId, Epoch, OrderId, StockShardId};
+use crate::machine::{Reason, Verb};
+use crate::wire::{self, DecodeError};
+
+/// Longest encoded command, bytes. A place is about 70 bytes plus the buyer's id.
+pub const COMMAND_BYTES_MAX: usize = 4 * 1024;
+
+/// A message on the order log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A buyer's order that the stock store has reserved.
+    Place(Place),
+    /// Something that happened to an order.
+    Order(OrderCommand),
+}
+
+/// A buyer's order that the stock store has reserved: take `quantity` units of `shard` in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The order.
+    pub order: OrderId,
+    /// The stock shard that the stock store picked.
+    pub shard: StockShardId,
+    /// The epoch of the reservation. The ledger refuses older ones than its row's.
+    pub epoch: Epoch,
+    /// Who buys.
+    pub buyer: BuyerId,
+    /// Tickets, at least 1.
+    pub quantity: u32,
+    /// What the buyer was told that it costs, minor units of the category's currency.
+    pub amount_minor: i64,
+    /// When the API accepted it.
+    pub accepted_at: Timestamp,
+}
+
+/// Something that happened to an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderCommand {
+    /// The order.
+    pub order: OrderId,
+    /// Where it lives.
+    pub shard: StockShardId,
+    /// When it happened, by the clock of whom noticed it.
+    pub at: Timestamp,
+    /// What happened.
+    pub action: Action,
+}
+
+/// What happened to an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The provider made the payment. The hold's clock starts at the command's time.
+    PaymentReady {
+        /// Where the buyer pays.
+        payment: Payment,
+    },
+    /// The money is on its way: the hold lasts `processingFor` from the command's time.
+    PaymentProcessing,
+    /// The money is there.
+    PaymentSucceeded,
+    /// The payment failed for good.
+    PaymentFailed {
+        /// [`Reason::Declined`] or [`Reason::Fraud`].
+        reason: Reason,
+    },
+    /// The hold may be over; sent by the partition's owner.
+    Expire,
+    /// Give the units back, unpaid.
+    Cancel {
+        /// [`Reason::BuyerRequest`] or [`Reason::ManagerRequest`].
+        reason: Reason,
+    },
+    /// Give units and money back.
+    Refund {
+        /// [`Reason::BuyerRequest`], [`Reason::ManagerRequest`], [`Reason::Fraud`] ...
+        reason: Reason,
+    },
+    /// The money is back.
+    RefundSettled,
+    /// The order was reserved in the stock store long ago and may never have reached the log: it shall never exist.
+    Void {
+        /// Who wanted to buy.
+        buyer: BuyerId,
+        /// How many units.
+        quantity: u32,
+    },
+}
+
+impl Action {
+    /// What it wants, without its details: the order machine's input.
+    #[must_use]
+    pub const fn verb(&self) -> Verb {
+        match self {
+            Self::PaymentReady { .. } => Verb::PaymentReady,
+            Self::PaymentProcessing => Verb::PaymentProcessing,
+            Self::PaymentSucceeded => Verb::PaymentSucceeded,
+            Self::PaymentFailed { .. } => Verb::PaymentFailed,
+            Self::Expire => Verb::Expire,
+            Self::Cancel { .. } => Verb::Cancel,
+            Self::Refund { .. } => Verb::Refund,
+            Self::RefundSettled => Verb::RefundSettled,
+            Self::Void { .. } => Verb::Void,
+        }
+    }
+}
+
+impl Command {
+    /// The stock shard that the command is about; it decides the partition.
+    #[must_use]
+    pub const fn shard(&self) -> StockShardId {
+        match self {
+            Self::Place(place) => place.shard,
+            Self::Order(command) => command.shard,
+        }
+    }
+
+    /// The order that the command is about.
+    #[must_use]
+    pub const fn order(&self) -> OrderId {
+        match self {
+            Self::Place(place) => place.order,
+            Self::Order(command) => command.order,
+        }
+    }
+
+    /// One version byte, then Protocol Buffers. See [`crate::wire`] for why.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        wire::command::encode(self)
+    }
+
+    /// # Errors
+    /// [`DecodeError`] if the version is unknown, the bytes are torn, or a value breaks a rule of its type.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        wire::command::decode(bytes)
+    }
+}

@@ -1,0 +1,23 @@
+//! The words of the platform: ids, money, names of topics and keys, commands, facts, the order machine and the clock.
+//! Everything that two packages must agree on stands here. No I/O, no async, no client library.
+
+pub mod clock;
+pub mod code;
+pub mod command;
+pub mod fact;
+pub mod ids;
+pub mod machine;
+pub mod money;
+pub mod names;
+pub mod share;
+mod wire;
+
+pub use code::{Code, ErrorClass};
+pub use command::{Action, Command, OrderCommand, Place};
+pub use fact::{FactBatch, OrderRecord, Payment, StockCounts};
+pub use ids::{
+    BuyerId, CategoryName, Epoch, EventId, EventName, InvalidId, OrderId, OrderRef, StockShardId,
+};
+pub use machine::{Passed, Reason, State};
+pub use money::{Currency, Money};
+pub use wire::DecodeError;
