@@ -4,7 +4,10 @@ use jiff::Timestamp;
 
 /// Now, to the microsecond: the ledger keeps no finer time, and a time must read back as it was written.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the seam that everybody else uses")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the seam that everybody else uses"
+)]
 pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)

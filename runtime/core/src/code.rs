@@ -112,10 +112,47 @@ codes! {
         "Check the brokers: `ticketctl doctor`. Orders are refused meanwhile, none is lost.";
     PaymentsUnreachable "payments-unreachable" 0 "The payment provider does not answer.",
         "Reserved orders wait; the payment is made when the provider is back.";
+    StoreFailed "store-failed" 0 "Redis refused or broke off a call.",
+        "Read the log line's `error`. The call is tried again if that may help.";
+    StoreAddressInvalid "store-address-invalid" 0 "The address of Redis cannot be read.",
+        "Set TICKET_REDIS_URL to redis://host:port.";
+    StagedOrdersMissing "staged-orders-missing" 0 "What a warm-up had put aside in Redis is gone.",
+        "Redis lost its data in the middle of a warm-up; the next one begins anew.";
+    DeliveryUnknown "delivery-unknown" 0 "Kafka did not say in time whether it has a message.",
+        "The same message is sent again; receivers drop repeats. Check the brokers if it goes on.";
+    LogFull "log-full" 0 "More messages wait for Kafka than this process may keep.",
+        "The brokers are too slow for the load. Requests are refused until the queue is shorter.";
+    LogClosed "log-closed" 0 "The connection to Kafka was closed while it was in use.",
+        "The process is stopping, or its consumer ended: look at the line before.";
+    LogSetupFailed "log-setup-failed" 0 "A Kafka client cannot be made with these settings.",
+        "Read the log line's `error`: it names the setting.";
+    LogClientFenced "log-client-fenced" 0 "Another process uses the same name in the consumer group.",
+        "Give each process a name of its own. The newer one works on.";
+    PartitionMissing "partition-missing" 0 "The topic has no such partition.",
+        "Compare `queue.partitions` of the Event with the topic.";
+    PartitionQueueBroken "partition-queue-broken" 0 "A message came out of the wrong queue of a consumer.",
+        "A bug: report it with the log. The process ends, nothing is lost.";
+    PartitionTaskBroken "partition-task-broken" 0 "The task of a partition ended or hangs.",
+        "Read the log line's `error`. The process ends, others take over from the last commit.";
+    RecordRefused "record-refused" 0 "Kafka refused a message.", "Read the log line's `error`.";
+    RecordTooLarge "record-too-large" 0 "A message is larger than Kafka takes.",
+        "Raise `message.max.bytes` of the broker, or lower TICKET_CONSUMER_MAX_BATCH.";
+    TopicChangeFailed "topic-change-failed" 0 "Kafka did not change a topic.",
+        "Read the condition's message; replication factor and permissions are the usual reasons.";
+    TopicMissing "topic-missing" 0 "The topic is not there.",
+        "The operator makes it again within a minute; check that it runs.";
+    PaymentsRefused "payments-refused" 0 "The payment provider refused a request.",
+        "Read the log line's `error`: it has the provider's own words.";
+    PaymentsUnauthorized "payments-unauthorized" 0 "The payment provider does not accept our key.",
+        "Check TICKET_PAYMENTS_KEY. Reserved orders wait until it is right.";
+    PaymentsMisconfigured "payments-misconfigured" 0 "The payment provider's settings contradict each other.",
+        "Read the log line's `error`: it names the setting.";
     InvalidSpec "invalid-spec" 0 "The Event cannot be, as it is written.",
         "Read the condition's message: it names the field and the rule.";
     QuantityBelowSold "quantity-below-sold" 0 "The quantity is below what is held and sold.",
         "Raise `quantity`, or refund orders first.";
+    StockDiffers "stock-differs" 0 "The stock that is there differs from the Event's quantity or stock shards.",
+        "Set the category back to what is there: stock that is made does not change yet.";
     ResourceConflict "resource-conflict" 0 "The ledger's event belongs to another living resource.",
         "Delete one of the two resources; the older keeps the event.";
     TopicConflict "topic-conflict" 0 "The topic is there, but not as the Event wants it.",

@@ -3,7 +3,9 @@
 
 use jiff::Timestamp;
 
-use crate::ids::{BuyerId, CategoryName, Epoch, EventId, EventName, OrderId, OrderRef, StockShardId};
+use crate::ids::{
+    BuyerId, CategoryName, Epoch, EventId, EventName, OrderId, OrderRef, StockShardId,
+};
 use crate::machine::{Passed, Reason, State};
 use crate::money::{Currency, Money};
 use crate::wire::{self, DecodeError};
@@ -108,13 +110,19 @@ impl FactBatch {
     /// What the outside calls `order`.
     #[must_use]
     pub const fn reference(&self, order: &OrderRecord) -> OrderRef {
-        OrderRef { order: order.order, shard: self.shard }
+        OrderRef {
+            order: order.order,
+            shard: self.shard,
+        }
     }
 
     /// What `order` costs.
     #[must_use]
     pub const fn amount(&self, order: &OrderRecord) -> Money {
-        Money { currency: self.currency, amount_minor: order.amount_minor }
+        Money {
+            currency: self.currency,
+            amount_minor: order.amount_minor,
+        }
     }
 
     /// One version byte, then Protocol Buffers.

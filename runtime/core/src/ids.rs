@@ -85,9 +85,15 @@ impl EventName {
             || name.len() > EVENT_NAME_BYTES_MAX
             || !name.chars().all(|c| label(c) || c == '.')
         {
-            return Err(invalid("event", "the name is not a DNS name of at most 63 characters"));
+            return Err(invalid(
+                "event",
+                "the name is not a DNS name of at most 63 characters",
+            ));
         }
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
     }
 
     /// The Kubernetes namespace.
@@ -113,8 +119,9 @@ impl FromStr for EventName {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let (namespace, name) =
-            text.split_once('.').ok_or(invalid("event", "expected <namespace>.<name>"))?;
+        let (namespace, name) = text
+            .split_once('.')
+            .ok_or(invalid("event", "expected <namespace>.<name>"))?;
         Self::new(namespace, name)
     }
 }
@@ -145,7 +152,10 @@ impl CategoryName {
         if name.is_empty() || name.len() > CATEGORY_NAME_BYTES_MAX {
             return Err(invalid("category", "expected 1 to 40 characters"));
         }
-        if !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
+        if !name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        {
             return Err(invalid("category", "expected characters a-z, 0-9 and -"));
         }
         Ok(Self(name.to_owned()))
@@ -221,9 +231,7 @@ impl From<StockShardId> for i64 {
 }
 
 /// Number of a warm-up of an event. Comes from the ledger, only grows, fences everything older. The first seed is 1.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub i64);
 
@@ -336,7 +344,12 @@ pub struct OrderRef {
 impl fmt::Display for OrderRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // 56 bits are 14 hex digits.
-        write!(f, "{ORDER_REF_PREFIX}{}{:014x}", self.order.0.as_simple(), self.shard.get())
+        write!(
+            f,
+            "{ORDER_REF_PREFIX}{}{:014x}",
+            self.order.0.as_simple(),
+            self.shard.get()
+        )
     }
 }
 
@@ -345,7 +358,9 @@ impl FromStr for OrderRef {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let wrong = invalid("order id", "expected ord_ and 46 lower-case hex digits");
-        let digits = text.strip_prefix(ORDER_REF_PREFIX).ok_or_else(|| wrong.clone())?;
+        let digits = text
+            .strip_prefix(ORDER_REF_PREFIX)
+            .ok_or_else(|| wrong.clone())?;
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if digits.len() != ORDER_REF_BYTES * 2 || !digits.bytes().all(is_hex) {
             return Err(wrong);
@@ -386,7 +401,10 @@ mod tests {
         assert_eq!(id, OrderId::derive(event, &buyer("ab"), "c"));
         assert_ne!(id, OrderId::derive(event, &buyer("a"), "bc"));
         assert_ne!(id, OrderId::derive(event, &buyer("ab"), "d"));
-        assert_ne!(id, OrderId::derive(EventId(Uuid::from_u128(8)), &buyer("ab"), "c"));
+        assert_ne!(
+            id,
+            OrderId::derive(EventId(Uuid::from_u128(8)), &buyer("ab"), "c")
+        );
     }
 
     #[test]
@@ -408,7 +426,10 @@ mod tests {
     #[test]
     fn an_event_name_divides_at_the_first_dot() {
         let event: EventName = "default.coldplay.jakarta".parse().unwrap();
-        assert_eq!((event.namespace(), event.name()), ("default", "coldplay.jakarta"));
+        assert_eq!(
+            (event.namespace(), event.name()),
+            ("default", "coldplay.jakarta")
+        );
         for text in ["default", ".x", "default.", "De.x", "a/b.c"] {
             assert!(text.parse::<EventName>().is_err(), "{text}");
         }

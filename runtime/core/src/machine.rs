@@ -305,7 +305,9 @@ impl Reason {
     /// The reason with this number; 0 and unknown numbers are none.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.number() == number)
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.number() == number)
     }
 
     /// The number that the ledger stores.
@@ -371,9 +373,14 @@ mod tests {
     fn units_leave_free_only_by_a_claim_or_a_place() {
         for state in State::ALL {
             for verb in Verb::ALL {
-                let Next::Move(to) = next(state, verb) else { continue };
+                let Next::Move(to) = next(state, verb) else {
+                    continue;
+                };
                 let from_free = state.units() == Units::Free;
-                assert!(!from_free || to.units() == Units::Free, "{state} {verb:?} -> {to}");
+                assert!(
+                    !from_free || to.units() == Units::Free,
+                    "{state} {verb:?} -> {to}"
+                );
             }
         }
     }
@@ -382,7 +389,9 @@ mod tests {
     fn every_command_is_idempotent() {
         for state in State::ALL {
             for verb in Verb::ALL {
-                let Next::Move(to) = next(state, verb) else { continue };
+                let Next::Move(to) = next(state, verb) else {
+                    continue;
+                };
                 // `processing` lengthens a hold; it may do so twice.
                 let again = next(to, verb);
                 assert!(

@@ -17,7 +17,10 @@ impl Currency {
     pub fn new(code: &str) -> Result<Self, InvalidId> {
         match code.as_bytes() {
             &[a, b, c] if [a, b, c].iter().all(u8::is_ascii_uppercase) => Ok(Self([a, b, c])),
-            _ => Err(InvalidId { what: "currency", why: "expected three upper-case letters" }),
+            _ => Err(InvalidId {
+                what: "currency",
+                why: "expected three upper-case letters",
+            }),
         }
     }
 
@@ -63,6 +66,9 @@ impl Money {
     #[must_use]
     pub fn times(self, quantity: u32) -> Option<Self> {
         let amount_minor = self.amount_minor.checked_mul(i64::from(quantity))?;
-        Some(Self { amount_minor, ..self })
+        Some(Self {
+            amount_minor,
+            ..self
+        })
     }
 }

@@ -11,7 +11,13 @@ impl TopicPrefix {
     /// The event's order log: `orders.<namespace>.<name>.<first 8 hex of the event id>`.
     #[must_use]
     pub fn order_log(&self, event: &EventName, id: EventId) -> String {
-        format!("{}orders.{}.{}.{}", self.0, event.namespace(), event.name(), id.short())
+        format!(
+            "{}orders.{}.{}.{}",
+            self.0,
+            event.namespace(),
+            event.name(),
+            id.short()
+        )
     }
 
     /// What the ledger decided: [`crate::FactBatch`] messages of all events.
@@ -48,7 +54,9 @@ impl StockKeys {
     /// The keys of `event`.
     #[must_use]
     pub fn new(event: EventId) -> Self {
-        Self { tag: format!("{{st:{event}}}") }
+        Self {
+            tag: format!("{{st:{event}}}"),
+        }
     }
 
     /// Counts per stock shard and meta fields of a category (hash).

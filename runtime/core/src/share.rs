@@ -11,7 +11,9 @@ pub const UNITS_PER_SHARD_MIN: u32 = 50;
 pub fn share(units: u32, shards: NonZeroU16) -> Vec<u32> {
     let count = u32::from(shards.get());
     let (each, rest) = (units / count, units % count);
-    (0..count).map(|shard| each + u32::from(shard < rest)).collect()
+    (0..count)
+        .map(|shard| each + u32::from(shard < rest))
+        .collect()
 }
 
 /// How many stock shards `units` feed when `wanted` were asked for: as many as keep [`UNITS_PER_SHARD_MIN`] units each,

@@ -87,6 +87,8 @@ impl From<Id128> for Uuid {
 
 /// Microseconds since 1970, the ledger's own precision.
 fn time(micros: i64) -> Result<Timestamp, DecodeError> {
-    Timestamp::from_microsecond(micros)
-        .map_err(|_| DecodeError::Unknown { what: "time", number: micros })
+    Timestamp::from_microsecond(micros).map_err(|_| DecodeError::Unknown {
+        what: "time",
+        number: micros,
+    })
 }

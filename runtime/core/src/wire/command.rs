@@ -68,15 +68,31 @@ pub(super) struct PaymentBody {
 
 impl From<&Payment> for PaymentBody {
     fn from(payment: &Payment) -> Self {
-        let Payment { provider, id, client_secret } = payment.clone();
-        Self { provider, id, client_secret }
+        let Payment {
+            provider,
+            id,
+            client_secret,
+        } = payment.clone();
+        Self {
+            provider,
+            id,
+            client_secret,
+        }
     }
 }
 
 impl From<PaymentBody> for Payment {
     fn from(body: PaymentBody) -> Self {
-        let PaymentBody { provider, id, client_secret } = body;
-        Self { provider, id, client_secret }
+        let PaymentBody {
+            provider,
+            id,
+            client_secret,
+        } = body;
+        Self {
+            provider,
+            id,
+            client_secret,
+        }
     }
 }
 
@@ -88,14 +104,22 @@ struct ReasonBody {
 
 impl From<Reason> for ReasonBody {
     fn from(reason: Reason) -> Self {
-        Self { reason: i32::from(reason.number()) }
+        Self {
+            reason: i32::from(reason.number()),
+        }
     }
 }
 
 impl ReasonBody {
     fn reason(self) -> Result<Reason, DecodeError> {
-        let unknown = DecodeError::Unknown { what: "reason", number: i64::from(self.reason) };
-        i16::try_from(self.reason).ok().and_then(Reason::from_number).ok_or(unknown)
+        let unknown = DecodeError::Unknown {
+            what: "reason",
+            number: i64::from(self.reason),
+        };
+        i16::try_from(self.reason)
+            .ok()
+            .and_then(Reason::from_number)
+            .ok_or(unknown)
     }
 }
 
@@ -113,7 +137,15 @@ struct Empty {}
 pub(crate) fn encode(command: &Command) -> Vec<u8> {
     let (order, shard, at, body) = match command {
         Command::Place(place) => {
-            let Place { order, shard, epoch, buyer, quantity, amount_minor, accepted_at } = place;
+            let Place {
+                order,
+                shard,
+                epoch,
+                buyer,
+                quantity,
+                amount_minor,
+                accepted_at,
+            } = place;
             let body = PlaceBody {
                 epoch: epoch.0,
                 buyer: buyer.as_str().to_owned(),
@@ -122,9 +154,12 @@ pub(crate) fn encode(command: &Command) -> Vec<u8> {
             };
             (order, shard, accepted_at, Body::Place(body))
         }
-        Command::Order(OrderCommand { order, shard, at, action }) => {
-            (order, shard, at, action_body(action))
-        }
+        Command::Order(OrderCommand {
+            order,
+            shard,
+            at,
+            action,
+        }) => (order, shard, at, action_body(action)),
     };
     write(&Message {
         order: Some(order.0.into()),
@@ -144,19 +179,30 @@ fn action_body(action: &Action) -> Body {
         Action::Cancel { reason } => Body::Cancel((*reason).into()),
         Action::Refund { reason } => Body::Refund((*reason).into()),
         Action::RefundSettled => Body::RefundSettled(Empty {}),
-        Action::Void { buyer, quantity } => {
-            Body::Void(VoidBody { buyer: buyer.as_str().to_owned(), quantity: *quantity })
-        }
+        Action::Void { buyer, quantity } => Body::Void(VoidBody {
+            buyer: buyer.as_str().to_owned(),
+            quantity: *quantity,
+        }),
     }
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
-    let Message { order, shard, at_us, body } = read(bytes)?;
+    let Message {
+        order,
+        shard,
+        at_us,
+        body,
+    } = read(bytes)?;
     let order = OrderId(order.ok_or(DecodeError::Missing("order id"))?.into());
     let shard = StockShardId::new(shard)?;
     let at = time(at_us)?;
     let action = match body.ok_or(DecodeError::Missing("body"))? {
-        Body::Place(PlaceBody { epoch, buyer, quantity, amount_minor }) => {
+        Body::Place(PlaceBody {
+            epoch,
+            buyer,
+            quantity,
+            amount_minor,
+        }) => {
             return Ok(Command::Place(Place {
                 order,
                 shard,
@@ -167,19 +213,33 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
                 accepted_at: at,
             }));
         }
-        Body::PaymentReady(payment) => Action::PaymentReady { payment: payment.into() },
+        Body::PaymentReady(payment) => Action::PaymentReady {
+            payment: payment.into(),
+        },
         Body::PaymentProcessing(Empty {}) => Action::PaymentProcessing,
         Body::PaymentSucceeded(Empty {}) => Action::PaymentSucceeded,
-        Body::PaymentFailed(body) => Action::PaymentFailed { reason: body.reason()? },
+        Body::PaymentFailed(body) => Action::PaymentFailed {
+            reason: body.reason()?,
+        },
         Body::Expire(Empty {}) => Action::Expire,
-        Body::Cancel(body) => Action::Cancel { reason: body.reason()? },
-        Body::Refund(body) => Action::Refund { reason: body.reason()? },
+        Body::Cancel(body) => Action::Cancel {
+            reason: body.reason()?,
+        },
+        Body::Refund(body) => Action::Refund {
+            reason: body.reason()?,
+        },
         Body::RefundSettled(Empty {}) => Action::RefundSettled,
-        Body::Void(VoidBody { buyer, quantity }) => {
-            Action::Void { buyer: BuyerId::new(buyer)?, quantity: at_least_one(quantity)? }
-        }
+        Body::Void(VoidBody { buyer, quantity }) => Action::Void {
+            buyer: BuyerId::new(buyer)?,
+            quantity: at_least_one(quantity)?,
+        },
     };
-    Ok(Command::Order(OrderCommand { order, shard, at, action }))
+    Ok(Command::Order(OrderCommand {
+        order,
+        shard,
+        at,
+        action,
+    }))
 }
 
 fn at_least_one(quantity: u32) -> Result<u32, DecodeError> {
@@ -205,7 +265,11 @@ mod tests {
         prop_oneof![
             ("[a-z]{1,9}", "[a-z0-9_]{0,40}", "[a-z0-9_]{0,60}").prop_map(
                 |(provider, id, client_secret)| Action::PaymentReady {
-                    payment: Payment { provider, id, client_secret },
+                    payment: Payment {
+                        provider,
+                        id,
+                        client_secret
+                    },
                 }
             ),
             Just(Action::PaymentProcessing),
@@ -223,7 +287,8 @@ mod tests {
     }
 
     fn command() -> impl Strategy<Value = Command> {
-        let shard = (1..crate::ids::STOCK_SHARD_ID_END).prop_map(|id| StockShardId::new(id).unwrap());
+        let shard =
+            (1..crate::ids::STOCK_SHARD_ID_END).prop_map(|id| StockShardId::new(id).unwrap());
         let at = (0..4_000_000_000_000_000_i64).prop_map(|us| time(us).unwrap());
         let order = any::<u128>().prop_map(|id| OrderId(Uuid::from_u128(id)));
         let place = ("[^\\pC]{1,60}", 1..=i32::MAX, any::<(i64, i64)>());
@@ -242,7 +307,12 @@ mod tests {
                 }
             ),
             (order, shard, at, action()).prop_map(|(order, shard, at, action)| {
-                Command::Order(OrderCommand { order, shard, at, action })
+                Command::Order(OrderCommand {
+                    order,
+                    shard,
+                    at,
+                    action,
+                })
             }),
         ]
     }
@@ -268,7 +338,10 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_named() {
-        assert!(matches!(Command::decode(&[9, 1, 2]), Err(DecodeError::Version(9))));
+        assert!(matches!(
+            Command::decode(&[9, 1, 2]),
+            Err(DecodeError::Version(9))
+        ));
         assert!(matches!(Command::decode(&[]), Err(DecodeError::Empty)));
     }
 }

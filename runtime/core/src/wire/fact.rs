@@ -114,12 +114,19 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<FactBatch, DecodeError> {
             held: batch.held,
             sold: batch.sold,
         },
-        orders: batch.orders.into_iter().map(decode_order).collect::<Result<_, _>>()?,
+        orders: batch
+            .orders
+            .into_iter()
+            .map(decode_order)
+            .collect::<Result<_, _>>()?,
     })
 }
 
 fn decode_order(order: Order) -> Result<OrderRecord, DecodeError> {
-    let unknown = |what, number: i32| DecodeError::Unknown { what, number: i64::from(number) };
+    let unknown = |what, number: i32| DecodeError::Unknown {
+        what,
+        number: i64::from(number),
+    };
     let short = |what, number: i32| i16::try_from(number).map_err(|_| unknown(what, number));
     let reason = match order.reason {
         0 => None,
@@ -159,8 +166,17 @@ mod tests {
 
     fn order() -> impl Strategy<Value = OrderRecord> {
         let words = ("[^\\pC]{1,40}", proptest::option::of("[a-z_0-9]{1,30}"));
-        let numbers = (any::<u128>(), any::<i64>(), 0..1_024_i16, 1..99_u32, any::<i64>());
-        let times = (1..4_000_000_000_000_000_i64, proptest::option::of(1..4_000_000_000_000_000_i64));
+        let numbers = (
+            any::<u128>(),
+            any::<i64>(),
+            0..1_024_i16,
+            1..99_u32,
+            any::<i64>(),
+        );
+        let times = (
+            1..4_000_000_000_000_000_i64,
+            proptest::option::of(1..4_000_000_000_000_000_i64),
+        );
         let state = proptest::sample::select(State::ALL.to_vec());
         let reason = proptest::option::of(proptest::sample::select(Reason::ALL.to_vec()));
         (words, numbers, times, state, reason).prop_map(|(words, numbers, times, state, reason)| {
