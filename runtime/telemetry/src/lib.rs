@@ -1,1 +1,75 @@
-//! "ticket-telemetry"
+//! What every long-running program of the platform needs around its work: logs, metrics, health, a clean stop, and a
+//! supervisor of its tasks. It promises that a task which ends early ends the process, and that a stop has a deadline.
+//! It does not know orders, stock, or any client library.
+
+pub mod chain;
+pub mod health;
+pub mod http;
+pub mod logs;
+pub mod metric;
+pub mod metrics;
+pub mod shutdown;
+pub mod supervisor;
+
+pub use chain::chain;
+pub use health::{Health, Probe, Readiness};
+pub use http::{routes, serve};
+pub use logs::{LogFormat, init};
+pub use metrics::Metrics;
+pub use supervisor::Supervisor;
+
+/// What can go wrong around the work. All of it happens at the start, is permanent, and ends the process.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter of the logs cannot be read.
+    #[error("could not read the log filter {filter:?}")]
+    Filter {
+        /// As given.
+        filter: String,
+        /// Why.
+        #[source]
+        cause: tracing_subscriber::filter::ParseError,
+    },
+    /// Logs are set up once per process.
+    #[error("could not install the log subscriber")]
+    Logs {
+        /// Why.
+        #[source]
+        cause: tracing_subscriber::util::TryInitError,
+    },
+    /// Metrics are set up once per process.
+    #[error("could not install the metrics recorder")]
+    Metrics {
+        /// Why.
+        #[source]
+        cause: metrics_exporter_prometheus::BuildError,
+    },
+    /// The operating system refused a signal handler.
+    #[error("could not listen to signals")]
+    Signals {
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The server of `/livez`, `/readyz` and `/metrics` broke off.
+    #[error("could not serve health and metrics")]
+    Serve {
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+impl TelemetryError {
+    /// Stable, `kebab-case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Filter { .. } => "log-filter-invalid",
+            Self::Logs { .. } => "logs-failed",
+            Self::Metrics { .. } => "metrics-failed",
+            Self::Signals { .. } => "signals-failed",
+            Self::Serve { .. } => "health-server-failed",
+        }
+    }
+}
