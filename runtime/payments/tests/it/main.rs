@@ -1,0 +1,13 @@
+//! The client against the sandbox, the sandbox's webhooks against a receiver that checks them, and the client against
+//! servers that misbehave.
+
+#[cfg(test)]
+mod api;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod outcomes;
+#[cfg(test)]
+mod stage;
