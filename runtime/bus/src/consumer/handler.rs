@@ -1,0 +1,71 @@
+//! What the user of a consumer brings along: a handler per partition, and its errors.
+
+use std::error::Error;
+use std::future::Future;
+
+use ticket_core::ErrorClass;
+
+use crate::error::BusError;
+use crate::record::Record;
+
+/// Handles the records of one partition. Lives as long as this member owns the partition.
+pub trait BatchHandler: Send + 'static {
+    /// Handles a batch: 1 to `max_batch` records in log order. Once it is Ok the batch counts as done and its offset is
+    /// committed. The same records may come again after a crash or a change of the owner, also in other batches.
+    ///
+    /// An error of class `Retry`, `Ambiguous` or `Conflict` makes the same batch come again after a wait, for as long as
+    /// the partition is owned. `Permanent` ends the consumer: a record that can never be handled must become a dead
+    /// letter here, not an error.
+    ///
+    /// May be dropped at an await when the partition is taken away and the drain deadline has passed.
+    fn handle(&mut self, batch: &[Record])
+    -> impl Future<Output = Result<(), HandlerError>> + Send;
+
+    /// Called about once a second between two batches, also when nothing comes.
+    fn tick(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+}
+
+/// Why a batch was not handled.
+#[derive(Debug, thiserror::Error)]
+#[error("batch not handled")]
+pub struct HandlerError {
+    class: ErrorClass,
+    code: &'static str,
+    #[source]
+    cause: Box<dyn Error + Send + Sync>,
+}
+
+impl HandlerError {
+    /// From any error, with its class and its stable code.
+    pub fn new(
+        class: ErrorClass,
+        code: &'static str,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            class,
+            code,
+            cause: cause.into(),
+        }
+    }
+
+    /// What is to be done with the batch.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        self.class
+    }
+
+    /// The cause's stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl From<BusError> for HandlerError {
+    fn from(error: BusError) -> Self {
+        Self::new(error.class(), error.code(), error)
+    }
+}
