@@ -1,1 +1,43 @@
-//! "ticket-testkit"
+//! Starts real servers as child processes: etcd, kube-apiserver, Kafka, PostgreSQL (with Citus where it is installed) and
+//! Redis, and our own binaries in front of them. The local stack (`ticket-stack`) and every integration test use it.
+//!
+//! It promises that a server which was started really answers, that the one who answers is the one who was started, that
+//! ports are free and are kept over a restart, and that nothing stays behind. It stops processes by their id and start
+//! time, never by name. It does not know what the platform does: no topic, table or key of ours is named here.
+//!
+//! - [`shared()`] is the stack that tests share, each test with names of its own.
+//! - [`RedisServer`], [`KafkaServer`], [`PostgresServer`], [`EtcdServer`], [`ApiServer`]: a server of one's own, to kill,
+//!   pause and restart.
+//! - [`Product`]: one of our binaries as a child process.
+//! - [`stack`]: the local stack as a whole.
+
+mod apiserver;
+mod error;
+mod etcd;
+mod files;
+mod home;
+mod http;
+mod kafka;
+mod ports;
+mod postgres;
+mod process;
+mod product;
+mod redis;
+mod server;
+mod shared;
+pub mod stack;
+mod tools;
+
+pub use apiserver::ApiServer;
+pub use error::TestkitError;
+pub use etcd::EtcdServer;
+pub use home::{Home, workspace_dir};
+pub use kafka::KafkaServer;
+pub use ports::{PortLease, lease_port};
+pub use postgres::{Citus, PostgresServer, create_database, drop_database};
+pub use process::{Identity, Lifetime};
+pub use product::{Binary, Product, ProductOptions, run_to_end};
+pub use redis::{Persistence, RedisServer};
+pub use server::{Server, StartOptions};
+pub use shared::{Shared, shared, unique};
+pub use tools::Tools;

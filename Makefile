@@ -1,0 +1,65 @@
+# What people type. The work is done by cargo, by runtime/testkit/install/install.sh and by the binaries ticket-stack and
+# ticket-bench.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# The recipes start servers and share one target folder; cargo uses all cores by itself.
+.NOTPARALLEL:
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+STACK := $(TARGET)/debug/ticket-stack
+TEST_STACK := $(STACK) --dir .stack/test
+# A test run that hangs ends after this time.
+TEST_LIMIT_S ?= 2400
+
+.PHONY: help install install-all build demo test bench lint generate stack-up stack-down stack-status stack-clean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## Install what is missing for the local stack
+	@runtime/testkit/install/install.sh
+
+install-all: ## The same, also where a variable points at a server: tests need servers to kill
+	@runtime/testkit/install/install.sh --all
+
+# Everything with one set of features: building single packages would compile their dependencies once more.
+build: ## Build all programs
+	@$(CARGO) build --workspace
+
+demo: install build ## Sell out an event, from nothing, and prove that nothing was oversold (BUYERS=n SEED=n KEEP=1)
+	@$(TARGET)/debug/ticket-bench demo
+
+test: install-all build ## Run every test against real servers
+	@$(CARGO) test --workspace --no-run
+	@trap '$(TEST_STACK) down' EXIT; \
+	$(TEST_STACK) up --servers-only; \
+	timeout --kill-after=30 $(TEST_LIMIT_S) $(CARGO) test --workspace --no-fail-fast
+
+bench: install ## Run the benchmarks with their baselines; report in target/bench
+	@$(CARGO) build --release --workspace
+	@$(TARGET)/release/ticket-bench suite
+
+lint: ## Formatting and lints, warnings as errors
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+generate: ## Write the generated files again
+	@UPDATE=1 $(CARGO) test --workspace generated
+
+stack-up: install build ## Start the local stack, or what of it does not run (ROLES=split: a process per role)
+	@$(STACK) up
+
+stack-down: ## Stop the local stack; its data stays
+	@$(call if_built,$(STACK) down)
+
+stack-status: ## Show what of the local stack runs
+	@$(call if_built,$(STACK) status)
+
+stack-clean: ## Stop the local stack and the servers of the tests and remove their data
+	@$(call if_built,$(STACK) clean && $(TEST_STACK) clean)
+
+# Whoever wants to look or to stop does not want to wait for a build.
+if_built = if [ -x $(STACK) ]; then $(1); else echo "nothing is built here, so nothing runs"; fi
