@@ -1,1 +1,14 @@
-//! "ticket-runtime"
+//! The services behind a sale: one binary, a role per process or all in one. It wires the libraries together; what an
+//! order is stands in `ticket-core`, and nothing here knows Kubernetes.
+
+pub mod admin;
+pub mod api;
+pub mod audit;
+mod availability;
+pub mod catalog;
+mod commands;
+pub mod config;
+pub mod keeper;
+pub mod payments;
+pub mod processor;
+pub mod roles;

@@ -1,0 +1,231 @@
+//! `POST /v1/events/{event}/orders`: one call to the stock store, one produce, 202.
+//!
+//! A reservation is never undone here: whether a message reached the log cannot be known for sure, so an order that was
+//! reserved and perhaps not written stays pending. The same request again writes it again (the ledger drops repeats); if
+//! nobody asks again, the keeper's reaper closes it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use rand::Rng;
+use serde::Deserialize;
+use ticket_core::{Code, Command, Money, OrderId, OrderRef, Place, StockShardId, clock};
+use ticket_stock::{Reserve, Reserved, StoreRecord};
+use tracing::warn;
+
+use super::Api;
+use super::body::JsonBody;
+use super::buyer::Buyer;
+use super::order_view::OrderView;
+use super::problem::Problem;
+use super::wants;
+use crate::catalog::{CategoryEntry, EventEntry, Sale, ShardEntry};
+
+/// Most tickets of one order, whatever the event's limit per buyer says.
+const QUANTITY_MAX: i64 = 1_000;
+
+/// The body.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PlaceRequest {
+    category: String,
+    quantity: i64,
+}
+
+/// Takes an order.
+pub(crate) async fn place(
+    State(api): State<Arc<Api>>,
+    Path(event): Path<String>,
+    Buyer(buyer): Buyer,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<PlaceRequest>,
+) -> Result<Response, Problem> {
+    let now = clock::now();
+    let event = api.event(&event)?;
+    let key = wants::idempotency_key(&headers)?;
+    let wait = wants::wait(&headers);
+    let category = event
+        .category(&request.category)
+        .ok_or_else(|| Problem::not_found("category: this category of the event"))?;
+    let (quantity, amount) = price(category, request.quantity)?;
+    on_sale(&event, now)?;
+
+    let order = OrderId::derive(event.id(), &buyer, key);
+    // Listen before the order exists, so that no decision is missed.
+    let waiter = wait.map(|wait| (wait, api.waiters.subscribe(order)));
+    let reserve = Reserve {
+        event: event.id(),
+        category: &category.name,
+        epoch: event.epoch(),
+        order,
+        buyer: &buyer,
+        quantity,
+        shards: two_shards(&category.shards)?,
+        now,
+        admission_per_second: event.row.admission_per_second,
+    };
+    let shard = match api.reserve(&event, reserve).await? {
+        Reserved::Fresh { shard } => shard,
+        Reserved::Known(record) => {
+            if record.category != category.name || record.quantity != quantity {
+                return Err(Code::IdempotencyKeyReused.into());
+            }
+            if !record.pending
+                && let Some(answer) = api.known(order, &record).await?
+            {
+                return Ok(answer);
+            }
+            record.shard
+        }
+        Reserved::SoldOut => return Err(Code::SoldOut.into()),
+        Reserved::NoShardFits => return Err(Code::NoShardFits.into()),
+        Reserved::BuyerLimit => return Err(buyer_limit(&event)),
+        Reserved::TooFast => return Err(Code::TooManyRequests.into()),
+        Reserved::WarmingUp | Reserved::OtherEpoch => return Err(Code::WarmingUp.into()),
+    };
+
+    let id = OrderRef { order, shard };
+    let entry = api.shard(shard)?;
+    let command = Command::Place(Place {
+        order,
+        shard,
+        epoch: event.epoch(),
+        buyer,
+        quantity,
+        amount_minor: amount.amount_minor,
+        accepted_at: now,
+    });
+    let offset = api.write(&entry, &command).await?;
+
+    if let Some((wait, mut waiter)) = waiter
+        && let Ok(Some(decided)) = tokio::time::timeout(wait, waiter.next()).await
+    {
+        let view = OrderView::decided(id, decided, &entry);
+        return Ok(answer(StatusCode::CREATED, id, &view));
+    }
+    let position = api.positions.before(event.topic(), entry.partition, offset);
+    let view = OrderView::queued(id, quantity, now, position, &entry)
+        .ok_or_else(|| Problem::from(Code::Internal))?;
+    Ok(answer(StatusCode::ACCEPTED, id, &view))
+}
+
+impl Api {
+    /// Reserves; a runtime that is behind the ledger's epoch looks again once.
+    async fn reserve(&self, event: &EventEntry, reserve: Reserve<'_>) -> Result<Reserved, Problem> {
+        let reserved = self.stock.reserve(&reserve).await;
+        let unreachable = |error: ticket_stock::StockError| {
+            warn!(error = %ticket_telemetry::chain(&error), code = error.code(), "not reserved");
+            Problem::unavailable("the stock store")
+        };
+        let reserved = reserved.map_err(unreachable)?;
+        if !matches!(reserved, Reserved::OtherEpoch) || self.catalog.refresh().await.is_err() {
+            return Ok(reserved);
+        }
+        match self.catalog.snapshot().event(event.name()) {
+            Some(newer) if newer.epoch() > event.epoch() => {
+                let reserve = Reserve {
+                    epoch: newer.epoch(),
+                    ..reserve
+                };
+                self.stock.reserve(&reserve).await.map_err(unreachable)
+            }
+            Some(_) | None => Ok(reserved),
+        }
+    }
+
+    /// The answer for an order that was decided before; `None` if the ledger does not know it (yet).
+    async fn known(
+        &self,
+        order: OrderId,
+        record: &StoreRecord,
+    ) -> Result<Option<Response>, Problem> {
+        let id = OrderRef {
+            order,
+            shard: record.shard,
+        };
+        let Some(decided) = self.reads.get(id).await? else {
+            return Ok(None);
+        };
+        let view = OrderView::decided(id, decided, &self.shard(record.shard)?);
+        Ok(Some(answer(StatusCode::ACCEPTED, id, &view)))
+    }
+
+    /// Writes `command` to the order log of its stock shard. Returns its offset.
+    pub(super) async fn write(
+        &self,
+        shard: &ShardEntry,
+        command: &Command,
+    ) -> Result<i64, Problem> {
+        let id = OrderRef {
+            order: command.order(),
+            shard: command.shard(),
+        };
+        let key = id.to_string();
+        let payload = command.encode();
+        self.log
+            .send(shard.event.topic(), shard.partition, key.as_bytes(), &payload)
+            .await
+            .map_err(|error| {
+                warn!(error = %ticket_telemetry::chain(&error), code = error.code(), order = %id, "command not written");
+                Problem::unavailable("the order log")
+            })
+    }
+}
+
+fn answer(status: StatusCode, id: OrderRef, view: &OrderView) -> Response {
+    let mut response = (status, Json(view)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/orders/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+fn price(category: &CategoryEntry, quantity: i64) -> Result<(u32, Money), Problem> {
+    if !(1..=QUANTITY_MAX).contains(&quantity) {
+        return Err(Problem::invalid(
+            "quantity",
+            format!("expected 1 to {QUANTITY_MAX}"),
+        ));
+    }
+    let quantity =
+        u32::try_from(quantity).map_err(|_| Problem::invalid("quantity", "is too large"))?;
+    let amount = category
+        .price
+        .times(quantity)
+        .ok_or_else(|| Problem::invalid("quantity", "too much"))?;
+    Ok((quantity, amount))
+}
+
+fn on_sale(event: &EventEntry, now: Timestamp) -> Result<(), Problem> {
+    match event.sale(now) {
+        Sale::Open => Ok(()),
+        Sale::Scheduled => Err(Code::SaleNotOpen.into()),
+        Sale::Paused => Err(Code::SalePaused.into()),
+        Sale::Closed => Err(Code::SaleClosed.into()),
+    }
+}
+
+fn buyer_limit(event: &EventEntry) -> Problem {
+    let limit = event.row.max_per_buyer;
+    Problem::new(
+        Code::BuyerLimit,
+        format!("the limit per buyer of this event is {limit}"),
+    )
+}
+
+/// Two stock shards at random, the same one twice where there is only one: the store takes the fuller.
+fn two_shards(shards: &[StockShardId]) -> Result<[StockShardId; 2], Problem> {
+    let mut random = rand::rng();
+    let mut pick = || {
+        shards
+            .get(random.random_range(0..shards.len().max(1)))
+            .copied()
+    };
+    match (pick(), pick()) {
+        (Some(one), Some(other)) => Ok([one, other]),
+        (None, _) | (_, None) => Err(Code::WarmingUp.into()),
+    }
+}

@@ -1,0 +1,85 @@
+//! `POST /v1/webhooks/{provider}`: the signature is checked over the raw bytes, the event becomes a command, and 200 is said
+//! only after Kafka has it. The provider repeats until then; the ledger drops repeats.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use metrics::counter;
+use ticket_core::{Action, Code, Command, OrderCommand, OrderRef, clock};
+use ticket_payments::signature;
+use ticket_payments::{STRIPE, webhook};
+use tracing::{info, warn};
+
+use super::Api;
+use super::body::{WEBHOOK_BYTES_MAX, read};
+use super::problem::Problem;
+
+/// Takes a webhook.
+pub(crate) async fn receive(
+    State(api): State<Arc<Api>>,
+    Path(provider): Path<String>,
+    request: Request,
+) -> Result<StatusCode, Problem> {
+    if provider != STRIPE {
+        return Err(Problem::not_found("this provider"));
+    }
+    let result = api.webhook(request).await;
+    let label = match &result {
+        Ok(taken) => taken,
+        Err(problem) => problem.code.as_str(),
+    };
+    counter!("ticket_webhooks_total", "provider" => STRIPE, "result" => label).increment(1);
+    result.map(|_| StatusCode::OK)
+}
+
+impl Api {
+    async fn webhook(&self, request: Request) -> Result<&'static str, Problem> {
+        let header = request.headers().get(signature::HEADER).cloned();
+        let body = read(request, WEBHOOK_BYTES_MAX).await?;
+        let header = header
+            .as_ref()
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let now = clock::now();
+        signature::verify(&self.webhook_secrets, header, &body, now)
+            .map_err(|error| Problem::new(Code::InvalidSignature, error.to_string()))?;
+        let event = webhook::parse(&body)
+            .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
+        // Somebody else's payment at the same provider, or news that names no order.
+        let Some(order) = event.order else {
+            return Ok("no-order");
+        };
+        let Some(action) = event.kind.action() else {
+            return Ok(event.kind.label());
+        };
+        self.tell(order, event.at, action).await?;
+        Ok(event.kind.label())
+    }
+
+    async fn tell(&self, id: OrderRef, at: jiff::Timestamp, action: Action) -> Result<(), Problem> {
+        let shard = match self.shard(id.shard) {
+            Ok(shard) => shard,
+            // A sale that is gone, or younger than our last look.
+            Err(_) => {
+                self.catalog
+                    .refresh()
+                    .await
+                    .map_err(|_| Problem::unavailable("the ledger"))?;
+                self.shard(id.shard).inspect_err(|_| {
+                    warn!(order = %id, "webhook for an event that nobody knows");
+                })?
+            }
+        };
+        info!(order = %id, verb = ?action.verb(), "webhook taken");
+        let command = OrderCommand {
+            order: id.order,
+            shard: id.shard,
+            at,
+            action,
+        };
+        self.write(&shard, &Command::Order(command))
+            .await
+            .map(|_| ())
+    }
+}

@@ -1,0 +1,135 @@
+//! The processor: takes what waits on a partition of an order log as one ordered batch, has the ledger decide it, tells
+//! everybody what was decided, and brings the stock store in line. It is the only role that changes stock and orders.
+
+mod decide;
+mod expiry;
+mod facts;
+mod store;
+
+pub use expiry::Expiry;
+
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use ticket_bus::{BatchHandler, BusError, HandlerError, Producer, Record, TopicPartition};
+use ticket_core::{ErrorClass, FactBatch};
+use ticket_ledger::{Ledger, LedgerError};
+use ticket_stock::{StockError, StockStore};
+
+use crate::catalog::Catalog;
+use expiry::Ownership;
+
+/// What all partitions share.
+pub struct Shared {
+    /// The events.
+    pub catalog: Arc<Catalog>,
+    /// Decides.
+    pub ledger: Ledger,
+    /// Follows.
+    pub stock: StockStore,
+    /// Facts and dead letters.
+    pub log: Producer,
+    /// Name of `order-events`.
+    pub order_events: String,
+    /// Which partitions this process owns.
+    pub expiry: Arc<Expiry>,
+}
+
+/// The one consumer of a partition.
+pub struct PartitionProcessor {
+    shared: Arc<Shared>,
+    source: TopicPartition,
+    _owned: Ownership,
+}
+
+/// Why a batch was not finished. The same batch comes again: every step is idempotent.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The catalog could not be read.
+    #[error("could not look up the event of a stock shard")]
+    Lookup(#[source] LedgerError),
+    /// The ledger did not decide.
+    #[error("the ledger did not decide a batch")]
+    Decide(#[source] LedgerError),
+    /// A fact did not get out.
+    #[error("facts could not be published")]
+    Publish(#[source] BusError),
+    /// The stock store was not brought in line.
+    #[error("the stock store could not be brought in line")]
+    Settle(#[source] StockError),
+    /// A bad message did not get out of the way.
+    #[error("a message that cannot be read could not be put aside")]
+    DeadLetter(#[source] BusError),
+}
+
+impl ProcessError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Lookup(cause) | Self::Decide(cause) => cause.class(),
+            Self::Publish(cause) | Self::DeadLetter(cause) => cause.class(),
+            // The ledger has decided and everybody was told; only Redis lags, and it will be back or be refilled.
+            Self::Settle(_) => ErrorClass::Retry,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Lookup(cause) | Self::Decide(cause) => cause.code(),
+            Self::Publish(cause) | Self::DeadLetter(cause) => cause.code(),
+            Self::Settle(cause) => cause.code(),
+        }
+    }
+}
+
+impl PartitionProcessor {
+    /// The processor of `source`, from now until it is dropped.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, source: TopicPartition) -> Self {
+        let owned = shared.expiry.own(&source);
+        Self {
+            shared,
+            source,
+            _owned: owned,
+        }
+    }
+
+    async fn process(&self, batch: &[Record]) -> Result<(), ProcessError> {
+        let shared = &self.shared;
+        let work = decide::sort(shared, &self.source, batch).await?;
+        let decided = try_join_all(work.into_iter().map(|work| decide::decide(shared, work)));
+        let decided: Vec<FactBatch> = decided.await?.into_iter().flatten().collect();
+        // Facts first, stock store second, offset last: a crash between any two repeats what follows, and receivers drop
+        // what they have seen.
+        self.publish(&decided).await?;
+        store::bring_in_line(&shared.stock, &decided)
+            .await
+            .map_err(ProcessError::Settle)
+    }
+
+    async fn publish(&self, decided: &[FactBatch]) -> Result<(), ProcessError> {
+        let topic = &self.shared.order_events;
+        let sends = decided.iter().map(|facts| async move {
+            let partition = facts::partition_of(facts.shard);
+            let key = facts.shard.to_string();
+            let payload = facts.encode();
+            self.shared
+                .log
+                .send(topic, partition, key.as_bytes(), &payload)
+                .await
+        });
+        // Polled in order, so facts of one partition keep the order of their decisions.
+        try_join_all(sends)
+            .await
+            .map(|_| ())
+            .map_err(ProcessError::Publish)
+    }
+}
+
+impl BatchHandler for PartitionProcessor {
+    async fn handle(&mut self, batch: &[Record]) -> Result<(), HandlerError> {
+        metrics::histogram!("ticket_batch_orders")
+            .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+        let result = self.process(batch).await;
+        result.map_err(|error| HandlerError::new(error.class(), error.code(), error))
+    }
+}

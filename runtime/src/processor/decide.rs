@@ -1,0 +1,123 @@
+//! From messages to decisions: sort a batch by stock shard, then one ledger call per stock shard.
+
+use std::time::Instant;
+
+use metrics::{counter, histogram};
+use ticket_bus::{Record, TopicPartition};
+use ticket_core::{Command, FactBatch, StockShardId, clock};
+use ticket_ledger::{LedgerError, ShardBatch};
+use tracing::warn;
+
+use super::{ProcessError, Shared, facts};
+use crate::catalog::ShardEntry;
+
+/// What one ledger call shall decide.
+pub(super) struct Work {
+    shard: ShardEntry,
+    batch: ShardBatch,
+}
+
+/// Sorts messages by stock shard; the order within a stock shard stays. Messages that cannot be read, or are about a stock
+/// shard that is not of this log, go to the dead letter and block nothing.
+pub(super) async fn sort(
+    shared: &Shared,
+    source: &TopicPartition,
+    records: &[Record],
+) -> Result<Vec<Work>, ProcessError> {
+    // One stock shard per partition is the usual layout: a list is faster than a map.
+    let mut work: Vec<Work> = Vec::with_capacity(1);
+    for record in records {
+        let command = match Command::decode(&record.payload) {
+            Ok(command) => command,
+            Err(error) => {
+                put_aside(shared, source, record, &error.to_string()).await?;
+                continue;
+            }
+        };
+        let id = command.shard();
+        let at = match work.iter().position(|work| work.batch.shard == id) {
+            Some(at) => at,
+            None => match look_up(shared, source, id).await? {
+                Some(shard) => {
+                    work.push(Work {
+                        batch: empty(id, &shard),
+                        shard,
+                    });
+                    work.len() - 1
+                }
+                None => {
+                    put_aside(shared, source, record, "unknown stock shard").await?;
+                    continue;
+                }
+            },
+        };
+        match command {
+            Command::Place(place) => work[at].batch.places.push(place),
+            Command::Order(command) => work[at].batch.commands.push(command),
+        }
+    }
+    Ok(work)
+}
+
+fn empty(shard: StockShardId, entry: &ShardEntry) -> ShardBatch {
+    ShardBatch {
+        shard,
+        places: Vec::new(),
+        commands: Vec::new(),
+        hold_for_s: entry.event.row.hold_for_s,
+        processing_for_s: entry.event.row.processing_for_s,
+        now: clock::now(),
+    }
+}
+
+/// The stock shard, if it belongs to this log.
+async fn look_up(
+    shared: &Shared,
+    source: &TopicPartition,
+    id: StockShardId,
+) -> Result<Option<ShardEntry>, ProcessError> {
+    let mine = |entry: &ShardEntry| entry.event.topic() == &*source.topic;
+    if let Some(entry) = shared.catalog.snapshot().shard(id).cloned() {
+        return Ok(Some(entry).filter(mine));
+    }
+    shared
+        .catalog
+        .refresh()
+        .await
+        .map_err(ProcessError::Lookup)?;
+    Ok(shared.catalog.snapshot().shard(id).cloned().filter(mine))
+}
+
+async fn put_aside(
+    shared: &Shared,
+    source: &TopicPartition,
+    record: &Record,
+    reason: &str,
+) -> Result<(), ProcessError> {
+    warn!(%source, offset = record.offset, reason, "message put aside");
+    counter!("ticket_dead_letters_total", "topic" => "orders").increment(1);
+    shared
+        .log
+        .dead_letter(&source.topic, record, reason)
+        .await
+        .map(|_offset| ())
+        .map_err(ProcessError::DeadLetter)
+}
+
+/// Has the ledger decide `work`; `None` if the stock shard is gone for good.
+pub(super) async fn decide(shared: &Shared, work: Work) -> Result<Option<FactBatch>, ProcessError> {
+    let begun = Instant::now();
+    let applied = match shared.ledger.apply(&work.batch).await {
+        Ok(applied) => applied,
+        // The sale was deleted, log and all, while we read its last messages.
+        Err(LedgerError::UnknownShard { shard }) => {
+            warn!(%shard, "batch for a sale that is gone");
+            return Ok(None);
+        }
+        Err(error) => return Err(ProcessError::Decide(error)),
+    };
+    histogram!("ticket_ledger_batch_seconds").record(begun.elapsed());
+    let facts = facts::facts(&work.shard, work.batch, applied);
+    facts::count(&facts);
+    Ok(Some(facts))
+}

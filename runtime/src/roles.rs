@@ -1,0 +1,393 @@
+//! What each role starts, top to bottom: clients, tasks, drain with a deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use ticket_bus::{
+    BusAdmin, BusConfig, ConsumerConfig, PartitionedConsumer, Producer, ProducerConfig,
+    Replication, Tail, TopicPartition, TopicSpec,
+};
+use ticket_core::names::{ORDER_EVENTS_PARTITIONS, TopicPrefix};
+use ticket_ledger::{Ledger, LedgerConfig};
+use ticket_payments::sandbox::{self, SandboxConfig};
+use ticket_payments::{StripeClient, StripeConfig};
+use ticket_stock::{StockConfig, StockStore};
+use ticket_telemetry::{Health, Metrics, Supervisor, shutdown};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::admin::{self, AdminParts};
+use crate::api::{self, Api, ApiParts, Positions, Waiters};
+use crate::catalog::Catalog;
+use crate::config::{Role, Settings, need};
+use crate::keeper::Keeper;
+use crate::payments::PaymentsHandler;
+use crate::processor::{Expiry, PartitionProcessor, Shared};
+
+/// After a signal everything has this long to finish what it began.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often Kafka and Redis are asked whether they are there.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// Facts are gathered longer than orders: nobody waits for the answer of a produce that long.
+const FACTS_LINGER: Duration = Duration::from_millis(1);
+
+/// Runs `role` until a signal.
+///
+/// # Errors
+/// A missing setting, a server that refuses us for good, or a task that ended early.
+pub async fn run(role: Role, settings: Settings) -> anyhow::Result<()> {
+    match role {
+        Role::Migrate => migrate(&settings).await,
+        Role::Sandbox => run_sandbox(settings).await,
+        Role::Api | Role::Admin | Role::Processor | Role::Payments | Role::Keeper | Role::All => {
+            serve(role, settings).await
+        }
+    }
+}
+
+async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    let ledger = ledger(settings, Role::Migrate)?;
+    let migrated = ledger.migrate().await?;
+    info!(citus = migrated.citus, "the ledger's schema is up to date");
+    Ok(())
+}
+
+async fn run_sandbox(settings: Settings) -> anyhow::Result<()> {
+    let stop = shutdown::on_signal()?;
+    let role = Role::Sandbox;
+    let listen = need(
+        settings.sandbox_listen.as_ref(),
+        "sandbox-listen",
+        "TICKET_SANDBOX_LISTEN",
+        role,
+    )?;
+    let url = need(
+        settings.webhook_url.as_ref(),
+        "webhook-url",
+        "TICKET_WEBHOOK_URL",
+        role,
+    )?;
+    let secret = settings.webhook_secret.first();
+    let secret = need(secret, "webhook-secret", "TICKET_WEBHOOK_SECRET", role)?;
+    let config = SandboxConfig {
+        listen,
+        webhook_url: url,
+        webhook_secret: secret,
+    };
+    sandbox::serve(config, stop).await?;
+    Ok(())
+}
+
+fn ledger(settings: &Settings, role: Role) -> anyhow::Result<Ledger> {
+    let url = need(
+        settings.database_url.as_ref(),
+        "database-url",
+        "TICKET_DATABASE_URL",
+        role,
+    )?;
+    Ok(Ledger::connect(&LedgerConfig::new(&url))?)
+}
+
+async fn bind(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{what} cannot listen on {address}"))
+}
+
+/// The clients that every serving role has.
+struct Clients {
+    ledger: Ledger,
+    stock: StockStore,
+    bus: BusConfig,
+    log: Producer,
+    kafka: BusAdmin,
+    prefix: TopicPrefix,
+    catalog: Arc<Catalog>,
+    health: Health,
+    stop: CancellationToken,
+}
+
+impl Clients {
+    async fn connect(role: Role, settings: &Settings) -> anyhow::Result<Self> {
+        let redis = need(
+            settings.redis_url.as_ref(),
+            "redis-url",
+            "TICKET_REDIS_URL",
+            role,
+        )?;
+        let brokers = settings.kafka_brokers.as_ref();
+        let brokers = need(brokers, "kafka-brokers", "TICKET_KAFKA_BROKERS", role)?;
+        let bus = BusConfig::new(brokers, role.service());
+        let ledger = ledger(settings, role)?;
+        let prefix = settings.prefix();
+        Ok(Self {
+            stock: StockStore::connect(&StockConfig::new(redis.expose_secret())).await?,
+            log: Producer::new(&bus, &ProducerConfig::default())?,
+            kafka: BusAdmin::connect(&bus)?,
+            catalog: Catalog::new(ledger.clone()),
+            health: Health::new(&["ledger", "store", "log"]),
+            stop: shutdown::on_signal()?,
+            ledger,
+            bus,
+            prefix,
+        })
+    }
+}
+
+async fn serve(role: Role, settings: Settings) -> anyhow::Result<()> {
+    let metrics = Metrics::install()?;
+    let clients = Clients::connect(role, &settings).await?;
+    let stop = clients.stop.clone();
+    let mut tasks = Supervisor::new(stop.clone());
+
+    if let Some(listen) = settings.metrics_listen {
+        let listener = bind(listen, "metrics").await?;
+        let serve =
+            ticket_telemetry::serve(listener, clients.health.clone(), metrics, stop.clone());
+        tasks.start("metrics", serve);
+    }
+    tasks.start(
+        "probe",
+        probe(
+            clients.stock.clone(),
+            clients.kafka.clone(),
+            clients.health.clone(),
+            stop.clone(),
+        ),
+    );
+    let catalog = clients.catalog.clone();
+    tasks.start(
+        "catalog",
+        endless(catalog.run(clients.health.clone(), stop.clone())),
+    );
+    ensure_topics(&clients, &settings).await?;
+
+    if role.does(Role::Api) {
+        start_api(&mut tasks, &clients, &settings, role).await?;
+    }
+    if role.does(Role::Admin) {
+        start_admin(&mut tasks, &clients, &settings, role).await?;
+    }
+    if role.does(Role::Processor) {
+        start_processor(&mut tasks, &clients, &settings)?;
+    }
+    if role.does(Role::Payments) {
+        start_payments(&mut tasks, &clients, &settings, role)?;
+    }
+    if role.does(Role::Keeper) {
+        let Clients {
+            catalog,
+            stock,
+            log,
+            ..
+        } = &clients;
+        let keeper = Keeper::new(catalog.clone(), stock.clone(), log.clone());
+        tasks.start("keeper", endless(keeper.run(stop.clone())));
+    }
+    drop(clients);
+    tasks.finish_within(DRAIN_DEADLINE).await
+}
+
+/// A task that only ends with the process.
+async fn endless(task: impl Future<Output = ()>) -> anyhow::Result<()> {
+    task.await;
+    Ok(())
+}
+
+/// Readiness follows what Redis and Kafka answer now.
+async fn probe(
+    stock: StockStore,
+    kafka: BusAdmin,
+    health: Health,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        health.set("store", stock.ping().await);
+        health.set("log", kafka.ping().await);
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(PROBE_EVERY) => {}
+        }
+    }
+}
+
+/// `order-events` is everybody's, so whoever comes first makes it. Kafka down: wait, readiness says so.
+async fn ensure_topics(clients: &Clients, settings: &Settings) -> anyhow::Result<()> {
+    let copies = Replication::Copies(settings.kafka_replication);
+    let name = clients.prefix.order_events();
+    let spec = TopicSpec::new(name, ORDER_EVENTS_PARTITIONS, copies);
+    loop {
+        match clients.kafka.ensure_topic(&spec).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.class() == ticket_core::ErrorClass::Permanent => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                tracing::warn!(error = %ticket_telemetry::chain(&error), code = error.code(), "order-events not there yet");
+            }
+        }
+        tokio::select! {
+            () = clients.stop.cancelled() => anyhow::bail!("stopped before Kafka was there"),
+            () = tokio::time::sleep(PROBE_EVERY) => {}
+        }
+    }
+}
+
+async fn start_api(
+    tasks: &mut Supervisor,
+    clients: &Clients,
+    settings: &Settings,
+    role: Role,
+) -> anyhow::Result<()> {
+    let listen = need(
+        settings.api_listen.as_ref(),
+        "api-listen",
+        "TICKET_API_LISTEN",
+        role,
+    )?;
+    let secret = settings.buyer_jwt_secret.as_ref();
+    let secret = need(secret, "buyer-jwt-secret", "TICKET_BUYER_JWT_SECRET", role)?;
+    need(
+        settings.webhook_secret.first(),
+        "webhook-secret",
+        "TICKET_WEBHOOK_SECRET",
+        role,
+    )?;
+
+    let stop = clients.stop.clone();
+    let positions = Positions::new(clients.kafka.clone(), clients.prefix.group("processor"));
+    let waiters = Arc::new(Waiters::default());
+    let tail = Tail::follow(&clients.bus, &clients.prefix.order_events()).await?;
+    tasks.start("positions", endless(positions.clone().run(stop.clone())));
+    tasks.start("waiters", waiters.clone().run(tail, stop.clone()));
+    let api = Api::new(ApiParts {
+        catalog: clients.catalog.clone(),
+        stock: clients.stock.clone(),
+        ledger: clients.ledger.clone(),
+        log: clients.log.clone(),
+        buyer_jwt_secret: secret,
+        webhook_secrets: settings.webhook_secret.clone(),
+        waiters,
+        positions,
+        health: clients.health.clone(),
+        stop: stop.clone(),
+    });
+    let listener = bind(listen, "the buyer API").await?;
+    info!(%listen, "buyer API listens");
+    tasks.start("api", api::serve(api, listener, stop));
+    Ok(())
+}
+
+async fn start_admin(
+    tasks: &mut Supervisor,
+    clients: &Clients,
+    settings: &Settings,
+    role: Role,
+) -> anyhow::Result<()> {
+    let listen = need(
+        settings.admin_listen.as_ref(),
+        "admin-listen",
+        "TICKET_ADMIN_LISTEN",
+        role,
+    )?;
+    let manager = settings.admin_token.as_ref();
+    let manager = need(manager, "admin-token", "TICKET_ADMIN_TOKEN", role)?;
+    let provider = provider(settings, role)?;
+    let listener = bind(listen, "the admin API").await?;
+    info!(%listen, "admin API listens");
+    let parts = AdminParts {
+        catalog: clients.catalog.clone(),
+        ledger: clients.ledger.clone(),
+        stock: clients.stock.clone(),
+        log: clients.log.clone(),
+        kafka: clients.kafka.clone(),
+        bus: clients.bus.clone(),
+        prefix: clients.prefix.clone(),
+        provider,
+        manager_token: manager,
+        viewer_token: settings.admin_viewer_token.clone(),
+        health: clients.health.clone(),
+        stop: clients.stop.clone(),
+    };
+    tasks.start("admin", admin::serve(parts, listener));
+    Ok(())
+}
+
+fn start_processor(
+    tasks: &mut Supervisor,
+    clients: &Clients,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    let stop = clients.stop.clone();
+    let facts = ProducerConfig {
+        linger: FACTS_LINGER,
+        ..ProducerConfig::default()
+    };
+    let expiry = Arc::new(Expiry::default());
+    let shared = Arc::new(Shared {
+        catalog: clients.catalog.clone(),
+        ledger: clients.ledger.clone(),
+        stock: clients.stock.clone(),
+        log: Producer::new(&clients.bus, &facts)?,
+        order_events: clients.prefix.order_events(),
+        expiry: expiry.clone(),
+    });
+    let group = clients.prefix.group("processor");
+    let mut config = ConsumerConfig::new(clients.bus.clone(), group, clients.catalog.topics());
+    config.max_batch = settings.consumer_max_batch as usize;
+    config.gather_wait = Duration::from_millis(settings.consumer_gather_ms);
+    let handler = move |source| PartitionProcessor::new(shared.clone(), source);
+    tasks.start(
+        "processor",
+        PartitionedConsumer::run(config, handler, stop.clone()),
+    );
+    let Clients {
+        ledger,
+        catalog,
+        log,
+        ..
+    } = clients;
+    let look = expiry.run(ledger.clone(), catalog.clone(), log.clone(), stop);
+    tasks.start("expiry", endless(look));
+    Ok(())
+}
+
+fn start_payments(
+    tasks: &mut Supervisor,
+    clients: &Clients,
+    settings: &Settings,
+    role: Role,
+) -> anyhow::Result<()> {
+    let provider = provider(settings, role)?;
+    let (catalog, log) = (clients.catalog.clone(), clients.log.clone());
+    let (_never_changes, topics) = watch::channel(vec![clients.prefix.order_events()]);
+    let group = clients.prefix.group("payments");
+    let config = ConsumerConfig::new(clients.bus.clone(), group, topics);
+    let handler = move |source: TopicPartition| {
+        PaymentsHandler::new(provider.clone(), catalog.clone(), log.clone(), source.topic)
+    };
+    tasks.start(
+        "payments",
+        PartitionedConsumer::run(config, handler, clients.stop.clone()),
+    );
+    Ok(())
+}
+
+fn provider(settings: &Settings, role: Role) -> anyhow::Result<Arc<StripeClient>> {
+    let url = need(
+        settings.payments_url.as_ref(),
+        "payments-url",
+        "TICKET_PAYMENTS_URL",
+        role,
+    )?;
+    let mut config = StripeConfig::new(url);
+    config.secret_key = settings.payments_key.clone();
+    config.payments_per_second = settings.payments_per_second;
+    Ok(Arc::new(StripeClient::new(config)?))
+}

@@ -1,0 +1,12 @@
+//! The runtime as its users meet it: real servers, the real binary, HTTP.
+
+#[cfg(test)]
+mod down;
+#[cfg(test)]
+mod money;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod sale;
+#[cfg(test)]
+mod way;

@@ -1,0 +1,372 @@
+//! A sale of its own on the shared servers: what the operator does for an `Event`, and the runtime's processes.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::{EncodingKey, Header};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+use ticket_bus::{BusAdmin, BusConfig, Replication, TopicSpec};
+use ticket_core::names::TopicPrefix;
+use ticket_core::{CategoryName, Currency, Epoch, EventId, EventName, Money, StockCounts, clock};
+use ticket_ledger::{
+    Adopted, CategoryRow, EventClaim, EventRow, Ledger, LedgerConfig, NewStockShard,
+};
+use ticket_stock::{Seed, SeedCategory, Seeded, StockConfig, StockStore};
+use ticket_testkit::{
+    Binary, Product, ProductOptions, RedisServer, StartOptions, lease_port, run_to_end, shared,
+    unique,
+};
+
+pub(crate) const JWT_SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
+pub(crate) const MANAGER: &str = "manager-token";
+
+/// Longest wait for something that happens by itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How the sale is made.
+pub(crate) struct Terms {
+    pub(crate) quantity: u32,
+    pub(crate) shards: u32,
+    pub(crate) hold_for_s: u32,
+    pub(crate) max_per_buyer: u32,
+    /// A Redis of its own, to kill.
+    pub(crate) own_redis: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            quantity: 100,
+            shards: 2,
+            hold_for_s: 600,
+            max_per_buyer: 4,
+            own_redis: false,
+        }
+    }
+}
+
+/// A sale of one category, `seat`, with the runtime in one process and a sandbox of its own.
+pub(crate) struct Sale {
+    pub(crate) name: String,
+    pub(crate) id: EventId,
+    pub(crate) api: String,
+    pub(crate) payments: String,
+    _runtime: Product,
+    pub(crate) redis: Option<RedisServer>,
+    pub(crate) ledger: Ledger,
+    pub(crate) stock: StockStore,
+    pub(crate) brokers: String,
+    pub(crate) topic: String,
+    http: Client,
+    _sandbox: Product,
+}
+
+impl Sale {
+    pub(crate) async fn open(terms: Terms) -> Self {
+        // Only the first test of the process installs it.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let servers = shared().await;
+        let database = servers.new_database().await.unwrap();
+        let prefix = servers.topic_prefix();
+        let brokers = servers.kafka_brokers().to_owned();
+        let redis = match terms.own_redis {
+            true => Some(
+                RedisServer::start(StartOptions::own("redis").unwrap())
+                    .await
+                    .unwrap(),
+            ),
+            false => None,
+        };
+        let redis_url = redis
+            .as_ref()
+            .map_or(servers.redis_url(), RedisServer::url)
+            .to_owned();
+        let env = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let migrate = env(&[("TICKET_DATABASE_URL", &database)]);
+        run_to_end(Binary::Runtime, &["migrate"], &migrate)
+            .await
+            .unwrap();
+
+        let ledger = Ledger::connect(&LedgerConfig::new(&database.clone().into())).unwrap();
+        let stock = StockStore::connect(&StockConfig::new(redis_url.clone()))
+            .await
+            .unwrap();
+        let (name, id, topic) = make_event(&terms, &ledger, &stock, &brokers, &prefix).await;
+
+        let api_port = lease_port().unwrap();
+        let admin_port = lease_port().unwrap();
+        let api = format!("127.0.0.1:{}", api_port.port());
+        let webhooks = format!("http://{api}/v1/webhooks/stripe");
+        let sandbox = env(&[
+            ("TICKET_WEBHOOK_URL", &webhooks),
+            ("TICKET_WEBHOOK_SECRET", WEBHOOK_SECRET),
+        ]);
+        let own = |name| StartOptions::own(name).unwrap();
+        let sandbox = ProductOptions::sandbox(sandbox);
+        let sandbox = Product::start(own("sandbox"), sandbox).await.unwrap();
+        let payments = sandbox.url();
+        let runtime = env(&[
+            ("TICKET_DATABASE_URL", &database),
+            ("TICKET_KAFKA_BROKERS", &brokers),
+            ("TICKET_KAFKA_PREFIX", &prefix),
+            ("TICKET_REDIS_URL", &redis_url),
+            ("TICKET_API_LISTEN", &api),
+            (
+                "TICKET_ADMIN_LISTEN",
+                &format!("127.0.0.1:{}", admin_port.port()),
+            ),
+            ("TICKET_BUYER_JWT_SECRET", JWT_SECRET),
+            ("TICKET_ADMIN_TOKEN", MANAGER),
+            ("TICKET_PAYMENTS_URL", &payments),
+            ("TICKET_WEBHOOK_SECRET", WEBHOOK_SECRET),
+        ]);
+        drop((api_port, admin_port));
+        let runtime = ProductOptions::runtime("all", runtime);
+        let runtime = Product::start(own("runtime"), runtime).await.unwrap();
+        let api = format!("http://{api}");
+        let http = Client::new();
+        let sale = Self {
+            name,
+            id,
+            api,
+            payments,
+            _runtime: runtime,
+            redis,
+            ledger,
+            stock,
+            brokers,
+            topic,
+            http,
+            _sandbox: sandbox,
+        };
+        sale.until("the event is on sale", async || {
+            sale.http
+                .get(format!("{}/v1/events/{}", sale.api, sale.name))
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+        sale
+    }
+
+    /// Waits until `holds`, and fails with `what` if it never does.
+    pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let begun = std::time::Instant::now();
+        while !holds().await {
+            assert!(begun.elapsed() < PATIENCE, "never: {what}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.api))
+    }
+
+    /// A place as `buyer` with `key`.
+    pub(crate) fn place(&self, buyer: &str, key: &str, quantity: i64) -> RequestBuilder {
+        self.request(
+            reqwest::Method::POST,
+            &format!("/v1/events/{}/orders", self.name),
+        )
+        .bearer_auth(token(buyer))
+        .header("Idempotency-Key", key)
+        .json(&json!({ "category": "seat", "quantity": quantity }))
+    }
+
+    pub(crate) async fn order(&self, buyer: &str, id: &str) -> Value {
+        let get = self.request(reqwest::Method::GET, &format!("/v1/orders/{id}"));
+        json(get.bearer_auth(token(buyer)).send().await.unwrap(), 200).await
+    }
+
+    /// Waits until the order is in `state`; answers with the order.
+    pub(crate) async fn order_until(&self, buyer: &str, id: &str, state: &str) -> Value {
+        self.until(&format!("{id} is {state}"), async || {
+            self.order(buyer, id).await["state"] == state
+        })
+        .await;
+        self.order(buyer, id).await
+    }
+
+    /// Places, waits until it can be paid; answers with the order.
+    pub(crate) async fn awaiting(&self, buyer: &str, key: &str, quantity: i64) -> Value {
+        let placed = json(self.place(buyer, key, quantity).send().await.unwrap(), 202).await;
+        let id = placed["id"].as_str().unwrap();
+        self.order_until(buyer, id, "awaiting_payment").await
+    }
+
+    /// Confirms the order's payment as the buyer's browser does.
+    pub(crate) async fn pay(&self, order: &Value, method: &str) -> Response {
+        let payment = &order["payment"];
+        let id = payment["id"].as_str().unwrap();
+        let secret = payment["client_secret"].as_str().unwrap();
+        self.http
+            .post(format!("{}/v1/payment_intents/{id}/confirm", self.payments))
+            .form(&[("client_secret", secret), ("payment_method", method)])
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// The sum of the ledger's counters, and the units in the store.
+    pub(crate) async fn counts(&self) -> (StockCounts, i64) {
+        let mut sum = StockCounts::default();
+        for shard in self.ledger.stock(self.id).await.unwrap() {
+            assert!(shard.counts.is_conserved(), "{shard:?}");
+            sum += shard.counts;
+        }
+        let category = CategoryName::new("seat").unwrap();
+        let store = self.stock.counts(self.id, &category).await.unwrap();
+        (sum, store.iter().map(|(_, units)| units).sum())
+    }
+
+    /// Waits until ledger and store have these counts.
+    pub(crate) async fn counts_until(&self, available: i64, held: i64, sold: i64) {
+        let wanted = (available, held, sold, available);
+        let mut seen = (0, 0, 0, 0);
+        let begun = std::time::Instant::now();
+        while seen != wanted {
+            assert!(begun.elapsed() < PATIENCE, "{seen:?} instead of {wanted:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let (ledger, store) = self.counts().await;
+            seen = (ledger.available, ledger.held, ledger.sold, store);
+        }
+    }
+
+    /// Changes the event's row, as the operator would, and waits until the API knows.
+    pub(crate) async fn change(&self, sale: &str, change: impl FnOnce(&mut EventRow)) {
+        let mut row = self.ledger.event(self.id).await.unwrap().unwrap();
+        change(&mut row);
+        self.ledger.write_event(&row).await.unwrap();
+        self.until(&format!("the sale is {sale}"), async || {
+            let path = format!("/v1/events/{}", self.name);
+            let event = self
+                .request(reqwest::Method::GET, &path)
+                .send()
+                .await
+                .unwrap();
+            json(event, 200).await["sale"] == sale
+        })
+        .await;
+    }
+}
+
+async fn make_event(
+    terms: &Terms,
+    ledger: &Ledger,
+    stock: &StockStore,
+    brokers: &str,
+    prefix: &str,
+) -> (String, EventId, String) {
+    let name: EventName = format!("tests.{}", unique("sale")).parse().unwrap();
+    let now = clock::now();
+    let owner = "the-resource".to_owned();
+    let claim = EventClaim {
+        name: name.clone(),
+        owner_uid: owner.clone(),
+        owner_created_at: now,
+    };
+    let Adopted::Owned { event, .. } = ledger.adopt_event(&claim).await.unwrap() else {
+        panic!("the name is new")
+    };
+    let topic = TopicPrefix(prefix.to_owned()).order_log(&name, event);
+    let admin = BusAdmin::connect(&BusConfig::new(brokers, "tests")).unwrap();
+    let spec = TopicSpec::new(topic.clone(), terms.shards, Replication::Copies(1));
+    admin.create_topic(&spec).await.unwrap();
+
+    let seat = CategoryName::new("seat").unwrap();
+    let price = Money {
+        currency: Currency::new("EUR").unwrap(),
+        amount_minor: 1_500,
+    };
+    let category = CategoryRow {
+        name: seat.clone(),
+        price,
+        quantity: u64::from(terms.quantity),
+    };
+    let day = SignedDuration::from_hours(24);
+    let mut row = EventRow {
+        id: event,
+        name: name.clone(),
+        owner_uid: Some(owner),
+        title: "A test".to_owned(),
+        topic: topic.clone(),
+        partitions: terms.shards,
+        opens_at: now - day,
+        closes_at: now + day,
+        paused: false,
+        is_open: false,
+        is_closed: false,
+        hold_for_s: terms.hold_for_s,
+        processing_for_s: 3_600,
+        max_per_buyer: terms.max_per_buyer,
+        admission_per_second: 0,
+        epoch: Epoch::FIRST,
+        change: 0,
+        categories: vec![category],
+        shards: Vec::new(),
+    };
+    ledger.write_event(&row).await.unwrap();
+
+    let ids = ledger
+        .allocate_shard_ids(terms.shards as usize)
+        .await
+        .unwrap();
+    let capacity = terms.quantity / terms.shards;
+    let shards: Vec<NewStockShard> = (0_i32..)
+        .zip(&ids)
+        .map(|(number, id)| NewStockShard {
+            id: *id,
+            category: seat.clone(),
+            partition: number,
+            capacity,
+        })
+        .collect();
+    ledger.create_stock_shards(event, 0, &shards).await.unwrap();
+    let seed = ledger.seed_view(event).await.unwrap().unwrap();
+    let categories = seed.categories.into_iter();
+    let categories = categories.map(|c| SeedCategory {
+        name: c.name,
+        shards: c.shards,
+    });
+    let seed = Seed {
+        event,
+        epoch: seed.epoch,
+        max_per_buyer: terms.max_per_buyer,
+        categories: categories.collect(),
+        staged: 0,
+    };
+    assert_eq!(stock.seed(&seed).await.unwrap(), Seeded::Armed);
+    row.is_open = true;
+    ledger.write_event(&row).await.unwrap();
+    (name.to_string(), event, topic)
+}
+
+pub(crate) fn token(buyer: &str) -> String {
+    sign(
+        buyer,
+        clock::now() + SignedDuration::from_hours(1),
+        JWT_SECRET,
+    )
+}
+
+pub(crate) fn sign(buyer: &str, expires: Timestamp, secret: &str) -> String {
+    let claims = json!({ "sub": buyer, "exp": expires.as_second() });
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+}
+
+/// The body as JSON, if the status is the expected one.
+pub(crate) async fn json(response: Response, status: u16) -> Value {
+    let got = response.status();
+    let body = response.text().await.unwrap();
+    assert_eq!(got, status, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
