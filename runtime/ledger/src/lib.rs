@@ -1,1 +1,30 @@
-//! "ticket-ledger"
+//! The ledger: `PostgreSQL`, or Citus, the only authority on stock and orders. It keeps events, stock shards and orders,
+//! and decides what the order log asks for: one function call per stock shard and batch, one transaction on one node.
+//!
+//! It promises law 1 (`capacity = available + held + sold`, all at least 0) whatever is called in whatever order by
+//! however many, and that every call may be repeated. It does not know Kafka, Redis, HTTP or Kubernetes.
+
+mod adopt;
+mod apply;
+mod audit;
+mod config;
+mod connect;
+mod error;
+mod events;
+mod migrate;
+mod orders;
+mod row;
+mod shards;
+mod topology;
+
+pub use adopt::{Adopted, EventClaim};
+pub use apply::{Applied, PlaceOutcome, ShardBatch};
+pub use audit::{AuditShard, AuditView, StuckOrder};
+pub use config::LedgerConfig;
+pub use connect::Ledger;
+pub use error::LedgerError;
+pub use events::{CategoryRow, EventRow, EventShard};
+pub use migrate::Migrated;
+pub use orders::{OrderCursor, OrderFilter, OrderPage};
+pub use shards::{NewStockShard, SeedCategory, SeedView, StockShardRow};
+pub use topology::{CitusShard, Node, NodeRole, Topology};

@@ -1,0 +1,43 @@
+//! Settings of the connections to the ledger. Defaults that decide about loss, time or size are written out.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Connections per process. The database's cores set the limit, not the number of requests: batches keep few busy.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// Longest wait for a free connection, including making a new one.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest statement. A batch of 1,000 takes about 10 ms; a move of a Citus shard stalls writers for less than a second.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to reach the ledger.
+#[derive(Debug, Clone)]
+pub struct LedgerConfig {
+    /// `postgres://user:password@host:port/database?sslmode=..`. With Citus: the coordinator.
+    pub url: SecretString,
+    /// Connections of this process at most.
+    pub connections_max: u32,
+    /// Longest wait for a connection.
+    pub acquire_timeout: Duration,
+    /// Longest statement; the server breaks it off, so that no forgotten one keeps its connection.
+    pub statement_timeout: Duration,
+    /// What the server calls us in `pg_stat_activity`.
+    pub application_name: String,
+}
+
+impl LedgerConfig {
+    /// Defaults for everything but the address.
+    #[must_use]
+    pub fn new(url: &SecretString) -> Self {
+        Self {
+            url: url.clone(),
+            connections_max: CONNECTIONS_MAX,
+            acquire_timeout: ACQUIRE_TIMEOUT,
+            statement_timeout: STATEMENT_TIMEOUT,
+            application_name: "ticket".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The handle of the ledger and its connections.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, PgConnection, Postgres};
+use tokio::sync::OnceCell;
+
+use crate::config::LedgerConfig;
+use crate::error::{LedgerError, Result};
+
+/// A connection that was idle for longer is asked whether it lives before it is used: a round trip that the busy
+/// connections of the order's way do not pay, and a restarted server costs nobody an error.
+const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
+
+/// What an address begins with; sqlx would take any scheme.
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
+/// How long an unused connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// The ledger. Cheap to clone; all clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pool: PgPool,
+    options: PgConnectOptions,
+    /// Whether the tables are distributed; asked once, because it only changes by a migration.
+    distributed: OnceCell<bool>,
+}
+
+impl Ledger {
+    /// A handle. Nothing is sent: connections are made when they are needed, so this does not fail when the server is
+    /// down. Must be called inside a Tokio runtime.
+    pub fn connect(config: &LedgerConfig) -> Result<Self> {
+        let url = config.url.expose_secret();
+        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(LedgerError::Scheme);
+        }
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|cause| LedgerError::Settings { cause })?
+            .application_name(&config.application_name)
+            // People who look into the tables see the zone that our logs and APIs use.
+            .options([("timezone", "UTC")]);
+        let statement_ms = config.statement_timeout.as_millis().to_string();
+        let pool = PgPoolOptions::new()
+            .max_connections(config.connections_max)
+            .acquire_timeout(config.acquire_timeout)
+            .idle_timeout(IDLE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > IDLE_BEFORE_PING {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(
+                options
+                    .clone()
+                    .options([("statement_timeout", statement_ms.as_str())]),
+            );
+        Ok(Self {
+            inner: Arc::new(Inner {
+                pool,
+                options,
+                distributed: OnceCell::new(),
+            }),
+        })
+    }
+
+    /// Asks the server for an answer.
+    pub async fn ping(&self) -> Result<()> {
+        let mut connection = self.acquire().await?;
+        connection.ping().await.map_err(|cause| LedgerError::Read {
+            what: "an answer",
+            cause,
+        })
+    }
+
+    /// Whether stock and orders are distributed over the nodes of a Citus cluster.
+    pub async fn is_distributed(&self) -> Result<bool> {
+        let ask = || async {
+            let mut connection = self.acquire().await?;
+            has_citus_tables(&mut connection)
+                .await
+                .map_err(|cause| LedgerError::Read {
+                    what: "whether tables are distributed",
+                    cause,
+                })
+        };
+        self.inner.distributed.get_or_try_init(ask).await.copied()
+    }
+
+    /// A pooled connection. An error here means that nothing was sent.
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
+        self.inner
+            .pool
+            .acquire()
+            .await
+            .map_err(|cause| LedgerError::Connect { cause })
+    }
+
+    /// A connection of its own without a limit for statements: migrations may rewrite tables, and their locks end with
+    /// it.
+    pub(crate) async fn own_connection(&self) -> Result<PgConnection> {
+        PgConnection::connect_with(&self.inner.options)
+            .await
+            .map_err(|cause| LedgerError::Connect { cause })
+    }
+
+    /// `host:port` of the address that we were given.
+    pub(crate) fn address(&self) -> String {
+        format!(
+            "{}:{}",
+            self.inner.options.get_host(),
+            self.inner.options.get_port()
+        )
+    }
+}
+
+/// Is the extension there, and is `stock_shards` distributed?
+pub(crate) async fn has_citus_tables(
+    connection: &mut PgConnection,
+) -> std::result::Result<bool, sqlx::Error> {
+    if !has_citus(connection).await? {
+        return Ok(false);
+    }
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass('stock_shards'))",
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Does this database have the Citus extension?
+pub(crate) async fn has_citus(
+    connection: &mut PgConnection,
+) -> std::result::Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')")
+        .fetch_one(connection)
+        .await
+}

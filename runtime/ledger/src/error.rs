@@ -1,0 +1,254 @@
+//! What can go wrong with the ledger, and what a caller may do about it.
+
+use ticket_core::{Code, ErrorClass, EventId, EventName, InvalidId, OrderId, StockShardId};
+
+pub(crate) type Result<T> = std::result::Result<T, LedgerError>;
+
+/// An action on the ledger that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The address is one of another kind of server. It is not shown: it may hold a password.
+    #[error("the database address does not begin with postgres://")]
+    Scheme,
+    /// The address cannot be understood.
+    #[error("the database address is not valid")]
+    Settings {
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// No connection: the server is down or busy. Nothing was sent.
+    #[error("could not reach the ledger")]
+    Connect {
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// The schema could not be brought up to date.
+    #[error("could not migrate the ledger")]
+    Migrate {
+        /// Why.
+        #[source]
+        cause: sqlx::migrate::MigrateError,
+    },
+    /// Something could not be read.
+    #[error("could not read {what}")]
+    Read {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// Something could not be written.
+    #[error("could not write {what}")]
+    Write {
+        /// What was to be written.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// A batch was not applied, or we do not know. The same batch again is safe.
+    #[error("could not apply {places} places and {commands} commands to stock shard {shard}")]
+    Apply {
+        /// The stock shard.
+        shard: StockShardId,
+        /// Places in the batch.
+        places: usize,
+        /// Commands in the batch.
+        commands: usize,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// There is no such stock shard, also by the catalog: it was deleted, or never was.
+    #[error("stock shard {shard} is unknown")]
+    UnknownShard {
+        /// The stock shard.
+        shard: StockShardId,
+    },
+    /// A place or command that no table row can hold. It must not come again.
+    #[error("order {order} cannot be stored: {why}")]
+    Unstorable {
+        /// The order.
+        order: OrderId,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// The event belongs to another living resource, which is older.
+    #[error("event {event} belongs to resource {owner}")]
+    NotOwner {
+        /// The event.
+        event: EventName,
+        /// Uid of the resource that owns it; empty if nobody does.
+        owner: String,
+    },
+    /// The event has other stock shards by now than whoever planned new ones had seen.
+    #[error("event {event} has {found} stock shards, the plan knew {seen}")]
+    ShardConflict {
+        /// The event.
+        event: EventId,
+        /// Stock shards in the plan's view.
+        seen: usize,
+        /// Stock shards there are.
+        found: usize,
+    },
+    /// The event was never written, or is gone.
+    #[error("event {event} is unknown")]
+    UnknownEvent {
+        /// The event.
+        event: EventId,
+    },
+    /// A row holds a value that the words of the platform do not allow.
+    #[error("{what} in the ledger breaks a rule")]
+    Corrupt {
+        /// What was read.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: InvalidId,
+    },
+    /// The answer has another shape than this program expects: the function is of another version.
+    #[error("the ledger's answer cannot be understood: {why}")]
+    Answer {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl LedgerError {
+    /// What the caller may do.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Connect { cause } => match classify(cause) {
+                // A wrong password or a missing database stays wrong; all else is a server that is not there yet.
+                ErrorClass::Permanent if cause.as_database_error().is_some() => {
+                    ErrorClass::Permanent
+                }
+                ErrorClass::Retry
+                | ErrorClass::Permanent
+                | ErrorClass::Conflict
+                | ErrorClass::Ambiguous => ErrorClass::Retry,
+            },
+            // A read has no outcome that could be unknown.
+            Self::Read { cause, .. } => match classify(cause) {
+                ErrorClass::Ambiguous => ErrorClass::Retry,
+                class @ (ErrorClass::Retry | ErrorClass::Permanent | ErrorClass::Conflict) => class,
+            },
+            Self::Write { cause, .. } | Self::Apply { cause, .. } => classify(cause),
+            Self::Migrate { cause } => {
+                if let sqlx::migrate::MigrateError::Execute(cause)
+                | sqlx::migrate::MigrateError::ExecuteMigration(cause, _) = cause
+                {
+                    classify(cause)
+                } else {
+                    ErrorClass::Permanent
+                }
+            }
+            Self::NotOwner { .. } | Self::ShardConflict { .. } => ErrorClass::Conflict,
+            Self::Scheme
+            | Self::Settings { .. }
+            | Self::UnknownShard { .. }
+            | Self::UnknownEvent { .. }
+            | Self::Unstorable { .. }
+            | Self::Corrupt { .. }
+            | Self::Answer { .. } => ErrorClass::Permanent,
+        }
+    }
+
+    /// Stable name for metrics, problems and `ticketctl explain`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        let code = match self {
+            Self::Connect { .. } => Code::LedgerUnreachable,
+            Self::NotOwner { .. } => Code::ResourceConflict,
+            Self::UnknownShard { .. } | Self::UnknownEvent { .. } => Code::NotFound,
+            Self::Scheme
+            | Self::Settings { .. }
+            | Self::Migrate { .. }
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Apply { .. }
+            | Self::Unstorable { .. }
+            | Self::ShardConflict { .. }
+            | Self::Corrupt { .. }
+            | Self::Answer { .. } => Code::LedgerFailed,
+        };
+        code.as_str()
+    }
+}
+
+/// `stock shard .. is not here` of `apply_batch`, and whatever else a repetition may heal.
+pub(crate) const SERIALIZATION_FAILURE: &str = "40001";
+
+/// SQLSTATE classes and codes that say "not now": a serialization failure or deadlock (40), too little of something
+/// (53: connections, memory, disk), a server that stops or starts (57P), a lock that others hold (55P03), a primary
+/// that became a replica (25006).
+const RETRY_STATES: [&str; 5] = ["40", "53", "57P", "55P03", "25006"];
+
+/// Outcome unknown: the connection broke (08; Citus says it of its connections between nodes too), or the statement
+/// was broken off by its timeout (57014), which on Citus may come after a worker's commit.
+const AMBIGUOUS_STATES: [&str; 2] = ["08", "57014"];
+
+/// XX000 alone says nothing; these texts come at the cutover of a move or split, and everything was rolled back.
+const RETRY_TEXTS: [&str; 5] = [
+    "could not find valid entry for shard",
+    "could not find the intermediate result file",
+    "could not acquire the lock required to",
+    "A rebalance is already running",
+    "tuple concurrently updated",
+];
+
+/// What sqlx's error means for a statement that may have been sent.
+fn classify(cause: &sqlx::Error) -> ErrorClass {
+    use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+    if let Some(error) = cause.as_database_error() {
+        return classify_state(&error.code().unwrap_or_default(), error.message());
+    }
+    if matches!(cause, PoolTimedOut | PoolClosed | WorkerCrashed) {
+        return ErrorClass::Retry;
+    }
+    if matches!(cause, Io(_) | Tls(_) | Protocol(_)) {
+        return ErrorClass::Ambiguous;
+    }
+    ErrorClass::Permanent
+}
+
+fn classify_state(state: &str, message: &str) -> ErrorClass {
+    let starts = |prefix: &&str| state.starts_with(*prefix);
+    let is_cutover = || RETRY_TEXTS.iter().any(|text| message.contains(text));
+    if RETRY_STATES.iter().any(starts) || state == "XX000" && is_cutover() {
+        ErrorClass::Retry
+    } else if AMBIGUOUS_STATES.iter().any(starts) {
+        ErrorClass::Ambiguous
+    } else {
+        ErrorClass::Permanent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_says_what_to_do() {
+        let of = |state, message| classify_state(state, message);
+        for state in [
+            "40001", "40P01", "53300", "57P01", "57P03", "55P03", "25006",
+        ] {
+            assert_eq!(of(state, "whatever"), ErrorClass::Retry, "{state}");
+        }
+        for state in ["08006", "08003", "57014"] {
+            assert_eq!(of(state, "whatever"), ErrorClass::Ambiguous, "{state}");
+        }
+        // A broken rule, a missing function, a wrong password, an internal error that nobody knows.
+        for state in ["23514", "42883", "28P01", "XX000", ""] {
+            assert_eq!(of(state, "whatever"), ErrorClass::Permanent, "{state}");
+        }
+        let cutover = "could not find valid entry for shard 102008";
+        assert_eq!(of("XX000", cutover), ErrorClass::Retry);
+    }
+}

@@ -1,0 +1,297 @@
+//! Reading orders: by reference (one look-up by primary key), by page, and the holds that are over.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::postgres::PgConnection;
+use ticket_core::{
+    BuyerId, EventId, InvalidId, OrderId, OrderRecord, OrderRef, State, StockShardId,
+};
+use uuid::Uuid;
+
+use crate::connect::Ledger;
+use crate::error::{LedgerError, Result};
+use crate::row::OrderRow;
+use crate::shards;
+
+/// Orders in a page at most.
+const PAGE_ORDERS_MAX: u32 = 5_000;
+
+/// Before any order: the year 1. The database knows no time as early as `Timestamp::MIN`.
+const BEFORE_ALL: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+
+macro_rules! select_orders {
+    ($rest:literal) => {
+        concat!(
+            "SELECT stock_shard_id, order_id, version, state, reason, passed, buyer, quantity, \
+             amount_minor, created_at, updated_at, hold_expires_at, payment_provider, payment_id, \
+             payment_client_secret FROM orders ",
+            $rest
+        )
+    };
+}
+
+/// Which orders of an event to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderFilter {
+    /// Only in this state.
+    pub state: Option<State>,
+    /// Only of this buyer.
+    pub buyer: Option<BuyerId>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderPage {
+    /// The orders, youngest first.
+    pub items: Vec<(OrderRef, OrderRecord)>,
+    /// Where the next page begins; `None` after the last one. Opaque text.
+    pub next_cursor: Option<String>,
+}
+
+/// Where reading an event's orders from the oldest on goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderCursor {
+    /// The last order that was read.
+    pub order: OrderRef,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Ledger {
+    /// One order; `None` if the ledger has not decided it, or there is none.
+    pub async fn order(&self, order: OrderRef) -> Result<Option<OrderRecord>> {
+        let mut connection = self.acquire().await?;
+        let row: Option<OrderRow> = sqlx::query_as(select_orders!(
+            "WHERE stock_shard_id = $1 AND order_id = $2"
+        ))
+        .bind(order.shard.get())
+        .bind(order.order.0)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "an order",
+            cause,
+        })?;
+        Ok(row
+            .map(OrderRow::into_record)
+            .transpose()?
+            .map(|(_, record)| record))
+    }
+
+    /// Many orders in one round trip; those that there are, in no order.
+    pub async fn orders(&self, orders: &[OrderRef]) -> Result<Vec<(OrderRef, OrderRecord)>> {
+        let ids: Vec<Uuid> = orders.iter().map(|order| order.order.0).collect();
+        // The shards only say which nodes to ask: an order id exists once.
+        let mut shards: Vec<i64> = orders.iter().map(|order| order.shard.get()).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let mut connection = self.acquire().await?;
+        let rows: Vec<OrderRow> = sqlx::query_as(select_orders!(
+            "WHERE order_id = ANY ($1) AND stock_shard_id = ANY ($2)"
+        ))
+        .bind(&ids)
+        .bind(&shards)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "orders",
+            cause,
+        })?;
+        rows.into_iter().map(OrderRow::into_record).collect()
+    }
+
+    /// Orders whose hold was over at `now`, the longest overdue first, over all events; at most `limit`.
+    pub async fn due_holds(&self, now: Timestamp, limit: u32) -> Result<Vec<OrderRef>> {
+        let mut connection = self.acquire().await?;
+        let rows: Vec<(i64, Uuid)> = sqlx::query_as(
+            "SELECT stock_shard_id, order_id FROM orders WHERE hold_expires_at <= $1 \
+             ORDER BY hold_expires_at LIMIT $2",
+        )
+        .bind(now.to_sqlx())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "due holds",
+            cause,
+        })?;
+        references(rows)
+    }
+
+    /// The same, of these stock shards only: for an owner whose holds may stand behind many that others own.
+    pub async fn due_holds_of(
+        &self,
+        shards: &[StockShardId],
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<OrderRef>> {
+        let shards: Vec<i64> = shards.iter().map(|shard| shard.get()).collect();
+        let mut connection = self.acquire().await?;
+        let rows: Vec<(i64, Uuid)> = sqlx::query_as(
+            "SELECT stock_shard_id, order_id FROM orders WHERE hold_expires_at <= $1 \
+             AND stock_shard_id = ANY ($2) ORDER BY hold_expires_at LIMIT $3",
+        )
+        .bind(now.to_sqlx())
+        .bind(&shards)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "due holds",
+            cause,
+        })?;
+        references(rows)
+    }
+
+    /// A page of an event's orders, youngest first; at most `limit` (and 5,000). `cursor` is the last page's.
+    /// A cursor that is not one of ours is [`LedgerError::Corrupt`].
+    pub async fn list_orders(
+        &self,
+        event: EventId,
+        filter: &OrderFilter,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<OrderPage> {
+        let (before, before_id) = match cursor {
+            Some(text) => read_cursor(text)?,
+            // Later than any order.
+            None => (Timestamp::MAX, Uuid::max()),
+        };
+        let limit = limit.clamp(1, PAGE_ORDERS_MAX);
+        let mut connection = self.acquire().await?;
+        let ids = shards::shard_ids(&mut connection, event).await?;
+        let rows: Vec<OrderRow> = sqlx::query_as(select_orders!(
+            "WHERE stock_shard_id = ANY ($1) AND quantity > 0 AND created_at <= $2 \
+             AND (created_at, order_id) < ($2, $3) AND ($4::smallint IS NULL OR state = $4) \
+             AND ($5::text IS NULL OR buyer = $5) ORDER BY created_at DESC, order_id DESC LIMIT $6"
+        ))
+        .bind(&ids)
+        .bind(before.to_sqlx())
+        .bind(before_id)
+        .bind(filter.state.map(State::number))
+        .bind(filter.buyer.as_ref().map(BuyerId::as_str))
+        .bind(i64::from(limit))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "a list of orders",
+            cause,
+        })?;
+        let is_full = u32::try_from(rows.len()) == Ok(limit);
+        let items: Vec<_> = rows
+            .into_iter()
+            .map(OrderRow::into_record)
+            .collect::<Result<_>>()?;
+        let last = items.last().filter(|_| is_full);
+        let next_cursor = last.map(|(_, order)| write_cursor(order.created_at, order.order));
+        Ok(OrderPage { items, next_cursor })
+    }
+
+    /// All orders of an event in pages, stock shard by stock shard, the oldest first: for seeds and audits. At most
+    /// `limit` (and 5,000); an empty page is the end.
+    pub async fn event_orders(
+        &self,
+        event: EventId,
+        after: Option<OrderCursor>,
+        limit: u32,
+    ) -> Result<Vec<(OrderRef, OrderRecord)>> {
+        let mut connection = self.acquire().await?;
+        let ids = shards::shard_ids(&mut connection, event).await?;
+        let from = after.and_then(|cursor| {
+            let shard = cursor.order.shard.get();
+            let position = ids.iter().position(|id| *id == shard)?;
+            Some((position, cursor.created_at, cursor.order.order.0))
+        });
+        let limit = usize::try_from(limit.clamp(1, PAGE_ORDERS_MAX)).unwrap_or(1);
+        let (first, mut since, mut since_id) = from.unwrap_or((0, BEFORE_ALL, Uuid::nil()));
+        let mut page = Vec::new();
+        for shard in &ids[first..] {
+            let wanted = limit - page.len();
+            let rows = orders_of_shard(&mut connection, *shard, (since, since_id), wanted).await?;
+            for row in rows {
+                page.push(row.into_record()?);
+            }
+            if page.len() == limit {
+                break;
+            }
+            (since, since_id) = (BEFORE_ALL, Uuid::nil());
+        }
+        Ok(page)
+    }
+}
+
+async fn orders_of_shard(
+    connection: &mut PgConnection,
+    shard: i64,
+    (since, since_id): (Timestamp, Uuid),
+    limit: usize,
+) -> Result<Vec<OrderRow>> {
+    sqlx::query_as(select_orders!(
+        "WHERE stock_shard_id = $1 AND quantity > 0 AND (created_at, order_id) > ($2, $3) \
+         ORDER BY created_at, order_id LIMIT $4"
+    ))
+    .bind(shard)
+    .bind(since.to_sqlx())
+    .bind(since_id)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await
+    .map_err(|cause| LedgerError::Read {
+        what: "a page of orders",
+        cause,
+    })
+}
+
+fn references(rows: Vec<(i64, Uuid)>) -> Result<Vec<OrderRef>> {
+    rows.into_iter()
+        .map(|(shard, order)| {
+            let shard = StockShardId::new(shard).map_err(|cause| LedgerError::Corrupt {
+                what: "an order",
+                cause,
+            })?;
+            Ok(OrderRef {
+                order: OrderId(order),
+                shard,
+            })
+        })
+        .collect()
+}
+
+/// `<microseconds since 1970>-<order id in hex>`.
+fn write_cursor(created_at: Timestamp, order: OrderId) -> String {
+    format!("{}-{}", created_at.as_microsecond(), order.0.as_simple())
+}
+
+fn read_cursor(text: &str) -> Result<(Timestamp, Uuid)> {
+    let parse = || {
+        let (time, order) = text.rsplit_once('-')?;
+        let time = Timestamp::from_microsecond(time.parse().ok()?).ok()?;
+        Some((time, Uuid::try_parse(order).ok()?))
+    };
+    let cause = InvalidId {
+        what: "cursor",
+        why: "it is not one that a list gave",
+    };
+    parse().ok_or(LedgerError::Corrupt {
+        what: "a cursor",
+        cause,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nothing_else_does() {
+        let time = Timestamp::from_microsecond(-5).unwrap();
+        let order = OrderId(Uuid::from_u128(77));
+        assert_eq!(
+            read_cursor(&write_cursor(time, order)).unwrap(),
+            (time, order.0)
+        );
+        for text in ["", "-", "5", "x-00000000000000000000000000000000", "5-zz"] {
+            assert!(read_cursor(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Where things are: nodes, Citus shards, and which stock shard lies on which. On plain `PostgreSQL` one node and one shard.
+
+use std::collections::HashMap;
+
+use sqlx::{FromRow, PgConnection};
+use ticket_core::{EventId, StockShardId};
+
+use crate::connect::Ledger;
+use crate::error::{LedgerError, Result};
+
+/// The ledger's nodes and Citus shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    /// Whether the tables are distributed.
+    pub citus: bool,
+    /// Nodes, the coordinator first.
+    pub nodes: Vec<Node>,
+    /// Citus shards that hold stock shards.
+    pub shards: Vec<CitusShard>,
+}
+
+/// A server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// `host:port`.
+    pub name: String,
+    /// What it does.
+    pub role: NodeRole,
+    /// It answered just now.
+    pub alive: bool,
+    /// Bytes of stock and orders on it; `None` while it cannot be asked.
+    pub bytes: Option<i64>,
+}
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeRole {
+    /// Plain `PostgreSQL`: it does everything.
+    Single,
+    /// Holds the small tables and routes.
+    Coordinator,
+    /// Holds stock and orders.
+    Worker,
+}
+
+impl NodeRole {
+    /// As in the admin API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Coordinator => "coordinator",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// A hash range of the distributed tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CitusShard {
+    /// Changes with every split: for looking at, never for keeping. 0 on plain `PostgreSQL`.
+    pub citus_shard: i64,
+    /// Name of its node.
+    pub node: String,
+    /// Bytes of its part of both tables; `None` while the node cannot be asked.
+    pub bytes: Option<i64>,
+    /// The stock shards in it.
+    pub stock_shard_ids: Vec<StockShardId>,
+    /// It can hold no other stock shard: its hash range is one value wide.
+    pub lane: bool,
+}
+
+impl Ledger {
+    /// Nodes and Citus shards as they are now. A node that is down makes this slow, not wrong.
+    pub async fn topology(&self) -> Result<Topology> {
+        let citus = self.is_distributed().await?;
+        let mut connection = self.acquire().await?;
+        let failed = |cause| LedgerError::Read {
+            what: "the topology",
+            cause,
+        };
+        if citus {
+            return distributed(&mut connection).await;
+        }
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT pg_total_relation_size('orders') + pg_total_relation_size('stock_shards')",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+        let ids: Vec<i64> =
+            sqlx::query_scalar("SELECT stock_shard_id FROM shard_catalog ORDER BY stock_shard_id")
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(failed)?;
+        let name = self.address();
+        Ok(Topology {
+            citus: false,
+            nodes: vec![Node {
+                name: name.clone(),
+                role: NodeRole::Single,
+                alive: true,
+                bytes: Some(bytes),
+            }],
+            shards: vec![CitusShard {
+                citus_shard: 0,
+                node: name,
+                bytes: Some(bytes),
+                stock_shard_ids: to_ids(&ids)?,
+                lane: false,
+            }],
+        })
+    }
+
+    /// Node names by stock shard; empty on plain `PostgreSQL`.
+    pub(crate) async fn nodes_of_shards(&self, event: EventId) -> Result<HashMap<i64, String>> {
+        if !self.is_distributed().await? {
+            return Ok(HashMap::new());
+        }
+        let mut connection = self.acquire().await?;
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT c.stock_shard_id, n.nodename || ':' || n.nodeport FROM shard_catalog c \
+             JOIN pg_dist_placement p ON p.shardid = \
+               get_shard_id_for_distribution_column('stock_shards', c.stock_shard_id) \
+             JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary' \
+             WHERE c.event_id = $1",
+        )
+        .bind(event.0)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "the nodes of stock shards",
+            cause,
+        })?;
+        Ok(rows.into_iter().collect())
+    }
+}
+
+#[derive(FromRow)]
+struct NodeColumns {
+    name: String,
+    groupid: i32,
+    alive: bool,
+}
+
+#[derive(FromRow)]
+struct ShardColumns {
+    shardid: i64,
+    node: String,
+    bytes: Option<i64>,
+    lane: bool,
+    ids: Option<Vec<i64>>,
+}
+
+async fn distributed(connection: &mut PgConnection) -> Result<Topology> {
+    let failed = |cause| LedgerError::Read {
+        what: "the topology",
+        cause,
+    };
+    // The coordinator answers this query, so it lives; workers are asked.
+    let nodes: Vec<NodeColumns> = sqlx::query_as(
+        "SELECT nodename || ':' || nodeport AS name, groupid, \
+         groupid = 0 OR citus_check_connection_to_node(nodename, nodeport) AS alive \
+         FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed)?;
+    // Sizes ask every worker and are NULL where one is down; the plan itself comes from the catalog alone.
+    let rows: Vec<ShardColumns> = sqlx::query_as(
+        "WITH place AS ( \
+           SELECT get_shard_id_for_distribution_column('stock_shards', stock_shard_id) AS shardid, \
+                  array_agg(stock_shard_id ORDER BY stock_shard_id) AS ids \
+           FROM shard_catalog GROUP BY 1), \
+         size AS ( \
+           SELECT d.shardminvalue AS low, sum(c.shard_size)::bigint AS bytes FROM pg_dist_shard d \
+           JOIN citus_shards c ON c.shardid = d.shardid \
+           WHERE d.logicalrelid IN ('stock_shards'::regclass, 'orders'::regclass) GROUP BY 1) \
+         SELECT d.shardid, n.nodename || ':' || n.nodeport AS node, size.bytes, \
+                d.shardminvalue = d.shardmaxvalue AS lane, place.ids \
+         FROM pg_dist_shard d JOIN pg_dist_placement p ON p.shardid = d.shardid \
+         JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary' \
+         LEFT JOIN place ON place.shardid = d.shardid LEFT JOIN size ON size.low = d.shardminvalue \
+         WHERE d.logicalrelid = 'stock_shards'::regclass ORDER BY d.shardminvalue::bigint",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed)?;
+    let mut shards = Vec::with_capacity(rows.len());
+    for row in rows {
+        shards.push(CitusShard {
+            citus_shard: row.shardid,
+            node: row.node,
+            bytes: row.bytes,
+            stock_shard_ids: to_ids(&row.ids.unwrap_or_default())?,
+            lane: row.lane,
+        });
+    }
+    let nodes = nodes
+        .into_iter()
+        .map(|node| {
+            let sizes = shards.iter().filter(|shard| shard.node == node.name);
+            let role = if node.groupid == 0 {
+                NodeRole::Coordinator
+            } else {
+                NodeRole::Worker
+            };
+            let bytes = sizes.map(|shard| shard.bytes).sum();
+            Node {
+                name: node.name,
+                role,
+                alive: node.alive,
+                bytes,
+            }
+        })
+        .collect();
+    Ok(Topology {
+        citus: true,
+        nodes,
+        shards,
+    })
+}
+
+fn to_ids(ids: &[i64]) -> Result<Vec<StockShardId>> {
+    ids.iter()
+        .map(|id| {
+            StockShardId::new(*id).map_err(|cause| LedgerError::Corrupt {
+                what: "a stock shard id",
+                cause,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,22 @@
+//! The ledger against real servers: every test runs on plain `PostgreSQL`, and on Citus where that is installed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests, also in the functions that they share"
+)]
+
+mod fixture;
+
+mod adoption;
+mod apply;
+mod audit;
+mod broken;
+mod events;
+mod machine;
+mod migration;
+mod model;
+mod reads;
+mod rivals;
+mod shards;

@@ -1,0 +1,211 @@
+//! Reading orders.
+
+use ticket_core::{Action, Reason, State};
+use ticket_ledger::{OrderCursor, OrderFilter};
+
+use crate::fixture::{
+    HOLD_FOR_S, TestLedger, batch, buyer, command, on_both, order, payment_ready, place, reference,
+    second,
+};
+
+on_both!(
+    an_order_is_found_by_its_reference_only,
+    pages_show_every_order_once_youngest_first,
+    a_list_can_be_narrowed,
+    all_orders_of_an_event_come_in_pages,
+    holds_are_due_when_they_are_over,
+);
+
+async fn an_order_is_found_by_its_reference_only(db: TestLedger) {
+    let (event, shard) = db.shard(10).await;
+    let other = db.more_stock(event, 10).await;
+    db.ledger
+        .apply(&batch(shard, vec![place(shard, 1, 2)], vec![]))
+        .await
+        .unwrap();
+    db.ledger
+        .apply(&batch(other, vec![place(other, 2, 1)], vec![]))
+        .await
+        .unwrap();
+    let found = db.ledger.order(reference(shard, 1)).await.unwrap().unwrap();
+    assert_eq!(
+        (found.order, &found.buyer, found.quantity),
+        (order(1), &buyer(1), 2)
+    );
+    assert_eq!((found.amount_minor, found.created_at), (500, second(1)));
+    assert!(
+        db.ledger
+            .order(reference(other, 1))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let wanted = [
+        reference(shard, 1),
+        reference(other, 2),
+        reference(shard, 3),
+    ];
+    let mut many = db.ledger.orders(&wanted).await.unwrap();
+    many.sort_by_key(|(at, _)| at.order);
+    let found: Vec<_> = many.iter().map(|(at, _)| *at).collect();
+    assert_eq!(found, wanted[..2]);
+    assert!(db.ledger.orders(&[]).await.unwrap().is_empty());
+}
+
+async fn pages_show_every_order_once_youngest_first(db: TestLedger) {
+    let (event, shard) = db.shard(100).await;
+    let other = db.more_stock(event, 100).await;
+    for shard in [shard, other] {
+        // Pairs of the same age: the order id decides.
+        let places = (0..9_u128).map(|number| {
+            let mut place = place(shard, number + 100 * u128::from(shard == other), 1);
+            place.accepted_at = second(i64::try_from(number / 2).unwrap());
+            place
+        });
+        db.ledger
+            .apply(&batch(shard, places.collect(), vec![]))
+            .await
+            .unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let filter = OrderFilter::default();
+        let page = db
+            .ledger
+            .list_orders(event, &filter, 5, cursor.as_deref())
+            .await
+            .unwrap();
+        seen.extend(
+            page.items
+                .into_iter()
+                .map(|(_, order)| (order.created_at, order.order)),
+        );
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 18);
+    assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
+    let wrong = db
+        .ledger
+        .list_orders(event, &OrderFilter::default(), 5, Some("x"))
+        .await;
+    assert!(wrong.is_err());
+}
+
+async fn a_list_can_be_narrowed(db: TestLedger) {
+    let (event, shard) = db.shard(3).await;
+    let places = (1..=4).map(|number| place(shard, number, 1)).collect();
+    db.ledger
+        .apply(&batch(shard, places, vec![]))
+        .await
+        .unwrap();
+    let list = |filter: OrderFilter| {
+        let ledger = db.ledger.clone();
+        async move {
+            let page = ledger.list_orders(event, &filter, 50, None).await.unwrap();
+            page.items
+                .iter()
+                .map(|(at, _)| at.order)
+                .collect::<Vec<_>>()
+        }
+    };
+    let state = Some(State::Rejected);
+    assert_eq!(list(OrderFilter { state, buyer: None }).await, [order(4)]);
+    let buyer = Some(buyer(2));
+    assert_eq!(
+        list(OrderFilter {
+            state: None,
+            buyer: buyer.clone()
+        })
+        .await,
+        [order(2)]
+    );
+    assert!(list(OrderFilter { state, buyer }).await.is_empty());
+}
+
+async fn all_orders_of_an_event_come_in_pages(db: TestLedger) {
+    let (event, shard) = db.shard(100).await;
+    let other = db.more_stock(event, 100).await;
+    for (shard, first) in [(shard, 0), (other, 10)] {
+        let places = (first..first + 7)
+            .map(|number| place(shard, number, 1))
+            .collect();
+        db.ledger
+            .apply(&batch(shard, places, vec![]))
+            .await
+            .unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = db.ledger.event_orders(event, after, 4).await.unwrap();
+        let Some((last, record)) = page.last() else {
+            break;
+        };
+        after = Some(OrderCursor {
+            order: *last,
+            created_at: record.created_at,
+        });
+        seen.extend(page.into_iter().map(|(at, _)| at.order.0.as_u128()));
+    }
+    assert_eq!(seen, (0..7).chain(10..17).collect::<Vec<_>>());
+}
+
+async fn holds_are_due_when_they_are_over(db: TestLedger) {
+    let (event, shard) = db.shard(100).await;
+    let other = db.more_stock(event, 100).await;
+    for (shard, first) in [(shard, 1), (other, 11)] {
+        let numbers = first..first + 3;
+        let places = numbers
+            .clone()
+            .map(|number| place(shard, number, 1))
+            .collect();
+        let ready = numbers.map(|number| {
+            command(
+                shard,
+                number,
+                i64::try_from(number).unwrap(),
+                payment_ready(number),
+            )
+        });
+        db.ledger
+            .apply(&batch(shard, places, ready.collect()))
+            .await
+            .unwrap();
+    }
+    let cancel = Action::Cancel {
+        reason: Reason::BuyerRequest,
+    };
+    let cancelled = batch(shard, vec![], vec![command(shard, 2, 5, cancel)]);
+    db.ledger.apply(&cancelled).await.unwrap();
+    let hold = i64::from(HOLD_FOR_S);
+    // Other tests have holds in this database too, and later ones.
+    let due = |at, limit| {
+        let ledger = db.ledger.clone();
+        async move {
+            let mut due = ledger.due_holds(second(at), limit).await.unwrap();
+            due.retain(|hold| hold.shard == shard || hold.shard == other);
+            due
+        }
+    };
+    assert!(due(hold, 10_000).await.is_empty());
+    assert_eq!(due(hold + 1, 10_000).await, [reference(shard, 1)]);
+    let all = [
+        (shard, 1),
+        (shard, 3),
+        (other, 11),
+        (other, 12),
+        (other, 13),
+    ];
+    let all = all.map(|(shard, number)| reference(shard, number));
+    assert_eq!(due(hold + 99, 10_000).await, all);
+    let of_other = db
+        .ledger
+        .due_holds_of(&[other], second(hold + 99), 2)
+        .await
+        .unwrap();
+    assert_eq!(of_other, all[2..4]);
+}
