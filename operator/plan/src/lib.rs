@@ -1,1 +1,13 @@
-//! "ticket-plan"
+//! What is left to do for an Event: desired + observed -> steps, in order. Pure: no clock, no I/O, no randomness, so a plan
+//! can be shown before it happens and read in a test. Steps carry their preconditions, so a stale plan does no harm.
+//! It does not know how a step is carried out.
+
+mod desired;
+mod observed;
+mod plan;
+mod step;
+
+pub use desired::{CategorySettings, Desired, DesiredCategory, DesiredTopic, Settings, Window};
+pub use observed::{Observed, ObservedRow, ObservedShard, ObservedTopic};
+pub use plan::{Plan, Removal, plan, plan_removal};
+pub use step::{BlockReason, NewShard, Step};

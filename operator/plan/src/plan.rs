@@ -1,0 +1,336 @@
+//! The planner. What is urgent comes first (ending the sale, holding it), what lets buyers in comes last.
+
+use std::num::NonZeroU16;
+
+use serde::Serialize;
+use ticket_core::share::share;
+use ticket_core::{CategoryName, Epoch};
+
+use crate::desired::{Desired, DesiredTopic, Settings, Window};
+use crate::observed::{Observed, ObservedTopic};
+use crate::step::{BlockReason, NewShard, Step};
+
+/// What is left to do, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Whether all is as it is wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The next step that can be carried out.
+    #[must_use]
+    pub fn next(&self) -> Option<&Step> {
+        self.steps
+            .first()
+            .filter(|step| !matches!(step, Step::Blocked { .. }))
+    }
+
+    /// Why it stops, if it does.
+    pub fn blocked(&self) -> impl Iterator<Item = &BlockReason> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Blocked { reason } => Some(reason),
+            Step::CloseSales
+            | Step::WriteEvent { .. }
+            | Step::CreateTopic { .. }
+            | Step::GrowPartitions { .. }
+            | Step::SetTopicConfig { .. }
+            | Step::CreateStockShards { .. }
+            | Step::SeedStock { .. }
+            | Step::OpenSales
+            | Step::CloseStock
+            | Step::DeleteTopic { .. }
+            | Step::DeleteEvent
+            | Step::ReleaseEvent => None,
+        })
+    }
+}
+
+/// What is left to do for one Event, in order. Carrying it out leaves nothing to plan, except what is blocked.
+#[must_use]
+pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    let mut steps = Vec::new();
+    let mut blocked = Vec::new();
+    let is_closed = observed.row.as_ref().is_some_and(|row| row.is_closed);
+    let is_open = observed.row.as_ref().is_some_and(|row| row.is_open);
+
+    let is_to_close = desired.window == Window::After && !is_closed;
+    if is_to_close && observed.row.is_some() {
+        steps.push(Step::CloseSales);
+    }
+    let partitions = partitions(desired, observed);
+    let settings = settings(desired, observed, partitions);
+    if observed.row.as_ref().and_then(|row| row.settings.as_ref()) != Some(&settings) {
+        steps.push(Step::WriteEvent {
+            settings: Box::new(settings),
+        });
+    }
+    // A row that this plan makes.
+    if is_to_close && observed.row.is_none() {
+        steps.push(Step::CloseSales);
+    }
+    match &observed.topic {
+        None => steps.push(Step::CreateTopic {
+            topic: desired.topic.name.clone(),
+            partitions,
+            replication_factor: desired.topic.replication_factor,
+            retention_ms: desired.topic.retention_ms,
+        }),
+        Some(topic) => {
+            change_topic(&desired.topic, topic, partitions, &mut steps, &mut blocked);
+        }
+    }
+    stock(desired, observed, partitions, &mut steps, &mut blocked);
+    match observed.armed {
+        Some(epoch) if epoch == observed.epoch() => {}
+        None if may_seed(desired, observed) => {
+            steps.push(Step::SeedStock {
+                epoch: observed.epoch(),
+            });
+        }
+        // Armed with another epoch: a warm-up is under way.
+        Some(_) | None => {
+            blocked.push(BlockReason::WarmUpNeeded {
+                epoch: observed.epoch(),
+            });
+        }
+    }
+
+    let is_let_in = is_open && !is_closed;
+    let is_blocked = !blocked.is_empty();
+    steps.extend(blocked.into_iter().map(|reason| Step::Blocked { reason }));
+    if desired.window != Window::After && !is_let_in && !is_blocked {
+        steps.push(Step::OpenSales);
+    }
+    Plan { steps }
+}
+
+/// What becomes of everything outside when the resource goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Removal {
+    /// End the sale and keep topic, orders and stock for whoever takes the name again.
+    Retain,
+    /// Remove all.
+    Delete,
+}
+
+/// What is left to do before the resource may go. `topic` is the name of the order log.
+#[must_use]
+pub fn plan_removal(removal: Removal, topic: &str, observed: &Observed) -> Plan {
+    if !observed.is_owned {
+        // All gone, or somebody else's.
+        return Plan::default();
+    }
+    let mut steps = Vec::new();
+    if observed.row.as_ref().is_some_and(|row| !row.is_closed) {
+        steps.push(Step::CloseSales);
+    }
+    match removal {
+        Removal::Retain => steps.push(Step::ReleaseEvent),
+        Removal::Delete => {
+            // Even if it is not armed: stale keys may be there.
+            steps.push(Step::CloseStock);
+            if observed.topic.is_some() {
+                steps.push(Step::DeleteTopic {
+                    topic: topic.to_owned(),
+                });
+            }
+            steps.push(Step::DeleteEvent);
+        }
+    }
+    Plan { steps }
+}
+
+/// Whether partitions may still be added: nobody can have ordered yet.
+fn is_before_sale(desired: &Desired, observed: &Observed) -> bool {
+    let is_open = observed.row.as_ref().is_some_and(|row| row.is_open);
+    desired.window == Window::Before || !is_open
+}
+
+/// Partitions that the topic shall have. Never fewer than it has or than stock shards were told to use.
+fn partitions(desired: &Desired, observed: &Observed) -> u32 {
+    let used = observed
+        .shards
+        .iter()
+        .map(|shard| shard.partition + 1)
+        .max()
+        .unwrap_or(1);
+    let found = observed.topic.as_ref().map_or(0, |topic| topic.partitions);
+    let written = observed.row.as_ref().and_then(|row| row.settings.as_ref());
+    // A topic that was lost comes back as it was.
+    let known = written.map_or(0, |settings| settings.partitions).max(found);
+    if known > 0 && !is_before_sale(desired, observed) {
+        return known.max(used);
+    }
+    desired.topic.partitions.max(found).max(used)
+}
+
+/// What the services shall read: the stock that is there, not the stock that is wished for.
+fn settings(desired: &Desired, observed: &Observed, partitions: u32) -> Settings {
+    let mut settings = desired.settings.clone();
+    settings.partitions = partitions;
+    settings
+        .categories
+        .retain(|category| !comes_too_late(observed, &category.name));
+    for category in &mut settings.categories {
+        if let Some(capacity) = observed.capacity_of(&category.name) {
+            category.quantity = u32::try_from(capacity).unwrap_or(u32::MAX);
+        }
+    }
+    // Orders of a category that the spec lost still have to be carried to their end.
+    let written = observed.row.iter().filter_map(|row| row.settings.as_ref());
+    let lost = written
+        .flat_map(|written| &written.categories)
+        .filter(|category| {
+            observed.capacity_of(&category.name).is_some()
+                && !desired
+                    .categories
+                    .iter()
+                    .any(|wanted| wanted.name == category.name)
+        });
+    settings.categories.extend(lost.cloned());
+    settings
+}
+
+/// Whether a category without stock can no longer get any: the store is filled as a whole, and only once per epoch.
+fn comes_too_late(observed: &Observed, category: &CategoryName) -> bool {
+    observed.armed.is_some() && observed.capacity_of(category).is_none()
+}
+
+fn change_topic(
+    desired: &DesiredTopic,
+    found: &ObservedTopic,
+    partitions: u32,
+    steps: &mut Vec<Step>,
+    blocked: &mut Vec<BlockReason>,
+) {
+    let topic = || desired.name.clone();
+    if found.partitions < partitions {
+        steps.push(Step::GrowPartitions {
+            topic: topic(),
+            from: found.partitions,
+            to: partitions,
+        });
+    }
+    if found.retention_ms != Some(desired.retention_ms) {
+        steps.push(Step::SetTopicConfig {
+            topic: topic(),
+            retention_ms: desired.retention_ms,
+        });
+    }
+    // A number that nobody named is not worth a conflict.
+    if desired.are_partitions_fixed && partitions != desired.partitions {
+        blocked.push(BlockReason::Partitions {
+            topic: topic(),
+            found: found.partitions,
+            wanted: desired.partitions,
+        });
+    }
+    if let Some(wanted) = desired.replication_factor
+        && wanted != found.replication_factor
+    {
+        let found = found.replication_factor;
+        blocked.push(BlockReason::Replication {
+            topic: topic(),
+            found,
+            wanted,
+        });
+    }
+}
+
+fn stock(
+    desired: &Desired,
+    observed: &Observed,
+    partitions: u32,
+    steps: &mut Vec<Step>,
+    blocked: &mut Vec<BlockReason>,
+) {
+    // Stock shard n of the event belongs to partition n mod partitions, counted over everything that was ever made.
+    let mut number = observed.shards.len();
+    for category in &desired.categories {
+        if comes_too_late(observed, &category.name) {
+            blocked.push(BlockReason::CategoryAdded {
+                category: category.name.clone(),
+            });
+            continue;
+        }
+        let Some(capacity) = observed.capacity_of(&category.name) else {
+            let shards = new_shards(category.quantity, category.shards, number, partitions);
+            number += shards.len();
+            steps.push(Step::CreateStockShards {
+                category: category.name.clone(),
+                shards,
+            });
+            continue;
+        };
+        if capacity != i64::from(category.quantity) {
+            blocked.push(BlockReason::Quantity {
+                category: category.name.clone(),
+                found: capacity,
+                wanted: category.quantity,
+            });
+            continue;
+        }
+        let found = observed.shards_of(&category.name).count();
+        if found != usize::from(category.shards.get()) {
+            blocked.push(BlockReason::Shards {
+                category: category.name.clone(),
+                found,
+                wanted: category.shards.get(),
+            });
+        }
+    }
+    let is_named = |shard: &&crate::ObservedShard| {
+        desired
+            .categories
+            .iter()
+            .any(|category| category.name == shard.category)
+    };
+    let mut lost: Vec<_> = observed
+        .shards
+        .iter()
+        .filter(|s| !is_named(s))
+        .map(|s| s.category.clone())
+        .collect();
+    lost.sort();
+    lost.dedup();
+    blocked.extend(
+        lost.into_iter()
+            .map(|category| BlockReason::CategoryMissing { category }),
+    );
+}
+
+fn new_shards(
+    units: u32,
+    shards: NonZeroU16,
+    first_number: usize,
+    partitions: u32,
+) -> Vec<NewShard> {
+    let partition_of =
+        |number: usize| u32::try_from(number % partitions.max(1) as usize).unwrap_or_default();
+    share(units, shards)
+        .into_iter()
+        .enumerate()
+        .map(|(at, capacity)| NewShard {
+            partition: partition_of(first_number + at),
+            capacity,
+        })
+        .collect()
+}
+
+/// Whether the first filling may be done here. Whoever ordered before, in whatever way, is in a log, a row or a store
+/// that is gone; then only a warm-up knows what is left.
+fn may_seed(desired: &Desired, observed: &Observed) -> bool {
+    let is_log_empty = observed.topic.as_ref().is_none_or(|topic| topic.is_empty);
+    observed.epoch() == Epoch::FIRST
+        && !observed.is_fenced
+        && is_log_empty
+        && observed.shards.iter().all(|shard| shard.is_untouched)
+        && is_before_sale(desired, observed)
+}

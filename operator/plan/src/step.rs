@@ -1,0 +1,198 @@
+//! The steps of a plan. Each is idempotent and carries what must still hold when it is carried out.
+
+use serde::Serialize;
+use ticket_core::{CategoryName, Code, Epoch};
+
+use crate::desired::Settings;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "step")]
+pub enum Step {
+    /// The sale is over: no more orders, whatever else is to be done.
+    CloseSales,
+    /// The services read these settings. The first time, this makes the row.
+    WriteEvent {
+        /// Boxed, because it is far larger than any other step.
+        settings: Box<Settings>,
+    },
+    /// Only if there is none.
+    CreateTopic {
+        /// Its name.
+        topic: String,
+        /// Partitions.
+        partitions: u32,
+        /// Copies; `None`: as the brokers are set.
+        replication_factor: Option<u16>,
+        /// How long records are kept, milliseconds.
+        retention_ms: i64,
+    },
+    /// Only before the sale opens. `from` is the precondition.
+    GrowPartitions {
+        /// The topic.
+        topic: String,
+        /// Partitions it must have.
+        from: u32,
+        /// Partitions it gets.
+        to: u32,
+    },
+    /// Somebody changed the topic, or the spec did.
+    SetTopicConfig {
+        /// The topic.
+        topic: String,
+        /// How long records are kept, milliseconds.
+        retention_ms: i64,
+    },
+    /// Only if the category has no stock shard. All of a category at once, so that its units never are there in part.
+    CreateStockShards {
+        /// The category.
+        category: CategoryName,
+        /// In order.
+        shards: Vec<NewShard>,
+    },
+    /// The first filling of the store. Only while nothing was ever sold and the store is not armed.
+    SeedStock {
+        /// Epoch that the ledger must have.
+        epoch: Epoch,
+    },
+    /// Nothing below this step runs until a person, the clock or another step removes the reason.
+    Blocked {
+        /// Why.
+        reason: BlockReason,
+    },
+    /// Buyers are let in as soon as the clock allows it.
+    OpenSales,
+    /// Disarm the store and drop its keys.
+    CloseStock,
+    /// Remove the order log.
+    DeleteTopic {
+        /// The topic.
+        topic: String,
+    },
+    /// Remove rows, orders and stock. Last, because they name everything else.
+    DeleteEvent,
+    /// Give the event up: the same name may adopt it again.
+    ReleaseEvent,
+}
+
+/// A stock shard to make. Its id comes from the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NewShard {
+    /// Partition that carries its commands.
+    pub partition: u32,
+    /// Units in all.
+    pub capacity: u32,
+}
+
+impl Step {
+    /// As in `status.plan` and `status.lastError.step`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::CloseSales => "CloseSales",
+            Self::WriteEvent { .. } => "WriteEvent",
+            Self::CreateTopic { .. } => "CreateTopic",
+            Self::GrowPartitions { .. } => "GrowPartitions",
+            Self::SetTopicConfig { .. } => "SetTopicConfig",
+            Self::CreateStockShards { .. } => "CreateStockShards",
+            Self::SeedStock { .. } => "SeedStock",
+            Self::Blocked { .. } => "Blocked",
+            Self::OpenSales => "OpenSales",
+            Self::CloseStock => "CloseStock",
+            Self::DeleteTopic { .. } => "DeleteTopic",
+            Self::DeleteEvent => "DeleteEvent",
+            Self::ReleaseEvent => "ReleaseEvent",
+        }
+    }
+}
+
+/// Why a plan stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "reason")]
+pub enum BlockReason {
+    /// The partitions can no longer change.
+    #[error(
+        "topic {topic} has {found} partitions, the Event wants {wanted}: they never shrink, and grow only before the sale opens"
+    )]
+    Partitions {
+        /// The topic.
+        topic: String,
+        /// What is there.
+        found: u32,
+        /// What is wanted.
+        wanted: u32,
+    },
+    /// The copies of a topic are not changed.
+    #[error(
+        "topic {topic} has {found} copies of a partition, the Event wants {wanted}: reassign its partitions, or change the Event"
+    )]
+    Replication {
+        /// The topic.
+        topic: String,
+        /// What is there.
+        found: u16,
+        /// What is wanted.
+        wanted: u16,
+    },
+    /// The stock of a category is made and differs.
+    #[error(
+        "category {category} has {found} tickets, the Event says {wanted}: a change of stock that is made is not carried out yet, the sale goes on with {found}"
+    )]
+    Quantity {
+        /// The category.
+        category: CategoryName,
+        /// Tickets that are there.
+        found: i64,
+        /// Tickets that are wanted.
+        wanted: u32,
+    },
+    /// The stock shards of a category are made and differ.
+    #[error(
+        "category {category} has {found} stock shards, the Event asks for {wanted}: a change of stock that is made is not carried out yet"
+    )]
+    Shards {
+        /// The category.
+        category: CategoryName,
+        /// What is there.
+        found: usize,
+        /// What is wanted.
+        wanted: u16,
+    },
+    /// A category that came when the store was already filled.
+    #[error(
+        "category {category} was added after the stock store was filled: it can be sold from the next warm-up on, which is not carried out yet"
+    )]
+    CategoryAdded {
+        /// The category.
+        category: CategoryName,
+    },
+    /// The ledger has stock that the spec no longer names.
+    #[error("category {category} has stock in the ledger, but is not in the Event: add it again")]
+    CategoryMissing {
+        /// The category.
+        category: CategoryName,
+    },
+    /// The store lost its stock, or follows a warm-up. Filling it again at an old epoch could sell twice.
+    #[error(
+        "the stock store is not armed with epoch {epoch}: it is filled again by a warm-up with a new epoch, which the keeper runs"
+    )]
+    WarmUpNeeded {
+        /// Epoch of the ledger.
+        epoch: Epoch,
+    },
+}
+
+impl BlockReason {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Partitions { .. } | Self::Replication { .. } => Code::TopicConflict,
+            Self::Quantity { .. }
+            | Self::Shards { .. }
+            | Self::CategoryAdded { .. }
+            | Self::CategoryMissing { .. } => Code::StockDiffers,
+            Self::WarmUpNeeded { .. } => Code::WarmingUp,
+        }
+    }
+}

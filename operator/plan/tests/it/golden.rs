@@ -1,0 +1,258 @@
+//! One promise per test; the file beside shows the whole plan.
+
+use ticket_core::Epoch;
+use ticket_plan::{Observed, Removal, Step, plan, plan_removal};
+
+use crate::fixture::{desired, desired_at, event, price, selling, settled};
+
+#[test]
+fn a_new_event_gets_everything_and_opens_last() {
+    let desired = desired(&event());
+    let todo = plan(&desired, &Observed::default());
+    insta::assert_yaml_snapshot!(todo);
+    assert!(plan(&desired, &Observed::default().after(&todo)).is_empty());
+}
+
+#[test]
+fn an_event_that_is_as_wanted_needs_nothing() {
+    let desired = desired(&event());
+    assert!(plan(&desired, &settled(&desired)).is_empty());
+    assert!(plan(&desired, &selling(&desired)).is_empty());
+}
+
+#[test]
+fn an_event_that_was_never_set_up_in_its_window_is_not_opened() {
+    let desired = desired_at(&event(), "2026-03-01T14:00:00Z");
+    let todo = plan(&desired, &Observed::default());
+    let observed = Observed::default().after(&todo);
+    assert!(
+        observed
+            .row
+            .as_ref()
+            .is_some_and(|row| row.is_closed && !row.is_open)
+    );
+    assert!(plan(&desired, &observed).is_empty());
+}
+
+#[test]
+fn a_sale_whose_window_is_over_is_closed_before_anything_else() {
+    let observed = selling(&desired(&event()));
+    let mut later = event();
+    later.spec.title = "Coldplay (sold)".to_owned();
+    let todo = plan(&desired_at(&later, "2026-03-01T14:00:00Z"), &observed);
+    insta::assert_yaml_snapshot!(todo);
+}
+
+#[test]
+fn a_window_that_was_moved_opens_the_sale_again() {
+    let mut event = event();
+    let closed = desired_at(&event, "2026-03-01T14:00:00Z");
+    let observed = selling(&desired(&event));
+    let observed = observed.after(&plan(&closed, &observed));
+    event.spec.sales.closes_at = crate::fixture::at("2026-03-01T16:00:00Z");
+    let todo = plan(&desired_at(&event, "2026-03-01T14:00:00Z"), &observed);
+    insta::assert_yaml_snapshot!(todo);
+}
+
+#[test]
+fn a_pause_is_only_written() {
+    let mut event = event();
+    let observed = selling(&desired(&event));
+    event.spec.sales.paused = true;
+    insta::assert_yaml_snapshot!(plan(&desired(&event), &observed));
+}
+
+#[test]
+fn a_new_price_is_only_written() {
+    let mut event = event();
+    let observed = selling(&desired(&event));
+    event.spec.categories[0].price.amount_minor = 300;
+    let after = observed.after(&plan(&desired(&event), &observed));
+    assert_eq!(price(&after).amount_minor, 300);
+    assert_eq!(after.shards, observed.shards);
+}
+
+#[test]
+fn a_topic_that_vanished_during_the_sale_comes_back_as_it_was() {
+    let mut event = event();
+    let mut observed = selling(&desired(&event));
+    observed.topic = None;
+    // The number in the spec is ignored while people buy.
+    event.spec.queue.partitions = Some(64);
+    let desired = desired(&event);
+    let todo = plan(&desired, &observed);
+    insta::assert_yaml_snapshot!(todo);
+    let left = plan(&desired, &observed.after(&todo));
+    assert_eq!(left.next(), None);
+    assert_eq!(left.blocked().count(), 1);
+}
+
+#[test]
+fn retention_that_drifted_is_set_back() {
+    let desired = desired(&event());
+    let mut observed = selling(&desired);
+    observed.topic.as_mut().unwrap().retention_ms = Some(604_800_000);
+    insta::assert_yaml_snapshot!(plan(&desired, &observed));
+}
+
+#[test]
+fn partitions_grow_before_the_sale_and_not_after() {
+    let mut event = event();
+    let before = "2026-03-01T10:00:00Z";
+    let early = settled(&desired_at(&event, before));
+    event.spec.queue.partitions = Some(8);
+    let grown = plan(&desired_at(&event, before), &early);
+    insta::assert_yaml_snapshot!("partitions_grow_before_the_sale", grown);
+    assert!(plan(&desired_at(&event, before), &early.after(&grown)).is_empty());
+    let refused = plan(
+        &desired(&event),
+        &selling(&desired_at(&self::event(), before)),
+    );
+    insta::assert_yaml_snapshot!("partitions_stay_once_the_sale_is_open", refused);
+}
+
+#[test]
+fn other_copies_of_a_topic_are_a_conflict() {
+    let mut event = event();
+    let observed = settled(&desired(&event));
+    event.spec.queue.replication_factor = Some(3);
+    insta::assert_yaml_snapshot!(plan(&desired(&event), &observed));
+}
+
+#[test]
+fn a_changed_quantity_is_said_and_not_ignored_and_the_sale_can_still_be_paused() {
+    let mut event = event();
+    let observed = selling(&desired(&event));
+    event.spec.categories[0].quantity = 6_000;
+    event.spec.sales.paused = true;
+    let desired = desired(&event);
+    let todo = plan(&desired, &observed);
+    insta::assert_yaml_snapshot!(todo);
+    let after = observed.after(&todo);
+    assert!(
+        after
+            .row
+            .as_ref()
+            .unwrap()
+            .settings
+            .as_ref()
+            .unwrap()
+            .is_paused
+    );
+    assert_eq!(after.capacity_of(&desired.categories[0].name), Some(1_001));
+}
+
+#[test]
+fn more_stock_shards_for_stock_that_is_made_are_said() {
+    let mut event = event();
+    let observed = selling(&desired(&event));
+    event.spec.categories[0].stock_shards = 5;
+    insta::assert_yaml_snapshot!(plan(&desired(&event), &observed));
+}
+
+#[test]
+fn a_category_that_comes_after_the_store_was_filled_waits_for_a_warm_up() {
+    let mut event = event();
+    let observed = selling(&desired(&event));
+    let mut late = event.spec.categories[0].clone();
+    late.name = "late".to_owned();
+    event.spec.categories.push(late);
+    insta::assert_yaml_snapshot!(plan(&desired(&event), &observed));
+}
+
+#[test]
+fn adopted_stock_of_a_category_that_is_not_named_keeps_the_sale_closed() {
+    let mut event = event();
+    let mut observed = selling(&desired(&event));
+    observed.row.as_mut().unwrap().is_closed = true;
+    event.spec.categories.remove(1);
+    let todo = plan(&desired(&event), &observed);
+    insta::assert_yaml_snapshot!(todo);
+    assert!(!todo.steps.contains(&Step::OpenSales) || todo.blocked().count() > 0);
+    assert!(observed.after(&todo).row.unwrap().is_closed);
+}
+
+#[test]
+fn a_store_that_lost_everything_before_the_sale_is_filled_again() {
+    let desired = desired_at(&event(), "2026-03-01T10:00:00Z");
+    let mut observed = settled(&desired);
+    observed.armed = None;
+    insta::assert_yaml_snapshot!(plan(&desired, &observed));
+}
+
+#[test]
+fn a_store_that_lost_everything_during_the_sale_is_never_filled_at_its_old_epoch() {
+    let desired = desired(&event());
+    let mut observed = selling(&desired);
+    observed.armed = None;
+    insta::assert_yaml_snapshot!(plan(&desired, &observed));
+    // The same if nothing has reached the ledger yet, and if only the log knows of an order.
+    let mut observed = settled(&desired);
+    observed.armed = None;
+    assert_eq!(plan(&desired, &observed).next(), None);
+    let early = desired_at(&event(), "2026-03-01T10:00:00Z");
+    observed.topic.as_mut().unwrap().is_empty = false;
+    assert_eq!(plan(&early, &observed).next(), None);
+}
+
+#[test]
+fn a_store_that_has_seen_the_epoch_waits_for_a_warm_up() {
+    let desired = desired_at(&event(), "2026-03-01T10:00:00Z");
+    let mut observed = settled(&desired);
+    observed.armed = None;
+    observed.is_fenced = true;
+    assert_eq!(plan(&desired, &observed).next(), None);
+}
+
+#[test]
+fn a_warm_up_under_way_is_left_alone() {
+    let desired = desired(&event());
+    let mut observed = selling(&desired);
+    observed.row.as_mut().unwrap().epoch = Epoch(2);
+    insta::assert_yaml_snapshot!(plan(&desired, &observed));
+    observed.armed = Some(Epoch(2));
+    assert!(plan(&desired, &observed).is_empty());
+}
+
+#[test]
+fn shards_that_were_made_before_a_crash_are_not_made_twice() {
+    let desired = desired(&event());
+    let todo = plan(&desired, &Observed::default());
+    let position = todo
+        .steps
+        .iter()
+        .position(|s| matches!(s, Step::CreateStockShards { .. }));
+    let mut half = todo.clone();
+    half.steps.truncate(position.unwrap() + 1);
+    let observed = Observed::default().after(&half);
+    let rest = plan(&desired, &observed);
+    insta::assert_yaml_snapshot!(rest);
+    assert_eq!(observed.after(&rest), Observed::default().after(&todo));
+}
+
+#[test]
+fn retain_ends_the_sale_and_keeps_the_rest() {
+    let observed = selling(&desired(&event()));
+    let todo = plan_removal(
+        Removal::Retain,
+        "orders.default.coldplay.01234567",
+        &observed,
+    );
+    insta::assert_yaml_snapshot!(todo);
+    let after = observed.after(&todo);
+    assert_eq!(
+        (after.shards, after.topic),
+        (observed.shards, observed.topic)
+    );
+}
+
+#[test]
+fn delete_removes_all_and_the_rows_last() {
+    let observed = selling(&desired(&event()));
+    let topic = "orders.default.coldplay.01234567";
+    let todo = plan_removal(Removal::Delete, topic, &observed);
+    insta::assert_yaml_snapshot!(todo);
+    let after = observed.after(&todo);
+    assert_eq!(after, Observed::default());
+    assert!(plan_removal(Removal::Delete, topic, &after).is_empty());
+}

@@ -1,0 +1,150 @@
+//! What holds for every plan, whatever is wanted and whatever is there.
+
+use proptest::prelude::*;
+use ticket_core::Epoch;
+use ticket_crds::TicketEvent;
+use ticket_plan::{Desired, Observed, Plan, Step, plan};
+
+use crate::fixture::{desired_at, event};
+
+/// An Event with some fields varied.
+fn events() -> impl Strategy<Value = TicketEvent> {
+    let category = (0_i64..3, 0_i64..400, 1_i32..6);
+    (
+        prop::collection::vec(category, 1..4),
+        prop::option::of(1_i32..9),
+        prop::option::of(1_i32..3),
+        any::<bool>(),
+        1_i32..3,
+    )
+        .prop_map(|(categories, partitions, copies, paused, retention_h)| {
+            let mut event = event();
+            let template = event.spec.categories[0].clone();
+            event.spec.categories.clear();
+            for (name, quantity, stock_shards) in categories {
+                let name = format!("c{name}");
+                if event.spec.categories.iter().any(|other| other.name == name) {
+                    continue;
+                }
+                let template = template.clone();
+                event.spec.categories.push(ticket_crds::Category {
+                    name,
+                    quantity,
+                    stock_shards,
+                    ..template
+                });
+            }
+            event.spec.queue.partitions = partitions;
+            event.spec.queue.replication_factor = copies;
+            event.spec.queue.retention = format!("{retention_h}h").as_str().into();
+            event.spec.sales.paused = paused;
+            event
+        })
+}
+
+fn desires() -> impl Strategy<Value = Desired> {
+    let hours = prop::sample::select(vec!["10", "12", "14"]);
+    (events(), hours)
+        .prop_map(|(event, hour)| desired_at(&event, &format!("2026-03-01T{hour}:00:00Z")))
+}
+
+/// What an earlier spec left, cut off after some steps, and what happened to it since.
+fn situations() -> impl Strategy<Value = Observed> {
+    let happened = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        1_i64..3,
+    );
+    (desires(), 0_usize..12, happened).prop_map(|(earlier, steps, happened)| {
+        let (lost_topic, lost_store, sold, fenced, epoch) = happened;
+        let mut todo = plan(&earlier, &Observed::default());
+        todo.steps.truncate(steps);
+        let mut observed = Observed::default().after(&todo);
+        if lost_topic {
+            observed.topic = None;
+        }
+        if lost_store {
+            observed.armed = None;
+        }
+        if sold {
+            if let Some(topic) = &mut observed.topic {
+                topic.is_empty = false;
+            }
+            for shard in &mut observed.shards {
+                shard.is_untouched = false;
+            }
+        }
+        observed.is_fenced = fenced;
+        if let Some(row) = &mut observed.row {
+            row.epoch = Epoch(epoch);
+        }
+        observed
+    })
+}
+
+/// Lowers no stock, shrinks nothing, forgets nothing.
+fn assert_harmless(before: &Observed, after: &Observed) {
+    assert!(after.shards.starts_with(&before.shards));
+    let partitions = |observed: &Observed| observed.topic.as_ref().map_or(0, |t| t.partitions);
+    assert!(partitions(after) >= partitions(before));
+    assert!(before.armed.is_none() || after.armed == before.armed);
+}
+
+proptest! {
+    #[test]
+    fn carrying_a_plan_out_leaves_nothing_but_what_is_blocked(
+        desired in desires(),
+        observed in situations(),
+    ) {
+        let todo = plan(&desired, &observed);
+        let after = observed.after(&todo);
+        assert_harmless(&observed, &after);
+        let left = plan(&desired, &after);
+        prop_assert_eq!(left.next(), None, "{:?}", left);
+    }
+
+    #[test]
+    fn one_step_at_a_time_ends_where_the_whole_plan_ends(
+        desired in desires(),
+        observed in situations(),
+    ) {
+        const STEPS_MAX: usize = 16;
+        let whole = observed.after(&plan(&desired, &observed));
+        let mut now = observed;
+        for _ in 0..STEPS_MAX {
+            let Some(step) = plan(&desired, &now).next().cloned() else { break };
+            now = now.after(&Plan { steps: vec![step] });
+        }
+        let left = plan(&desired, &now);
+        prop_assert_eq!(left.next(), None);
+        prop_assert_eq!(now, whole);
+    }
+
+    #[test]
+    fn a_stale_plan_does_no_harm(
+        old in desires(),
+        new in desires(),
+        observed in situations(),
+    ) {
+        // Two operators planned from the same look; the slower one carries its plan out after the faster one.
+        let stale = plan(&old, &observed);
+        let now = observed.after(&plan(&new, &observed));
+        assert_harmless(&now, &now.after(&stale));
+    }
+
+    #[test]
+    fn the_store_is_filled_only_while_nothing_can_have_been_sold(
+        desired in desires(),
+        observed in situations(),
+    ) {
+        let is_seed = |step: &Step| matches!(step, Step::SeedStock { .. });
+        if plan(&desired, &observed).steps.iter().any(is_seed) {
+            prop_assert!(observed.armed.is_none());
+            prop_assert_eq!(observed.epoch(), Epoch::FIRST);
+            prop_assert!(observed.topic.as_ref().is_none_or(|topic| topic.is_empty));
+            prop_assert!(observed.shards.iter().all(|shard| shard.is_untouched));
+        }
+    }
+}

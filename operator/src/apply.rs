@@ -1,0 +1,238 @@
+//! Carries a plan out, step by step. Each step may be repeated, and asks again for what it presumes: whoever is slow does
+//! no harm. A crash after any step leaves what the next look continues from.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use ticket_bus::{BusError, Replication, TopicSpec};
+use ticket_core::Epoch;
+use ticket_ledger::{LedgerError, NewStockShard};
+use ticket_plan::{NewShard, Plan, Settings, Step};
+use ticket_stock::{Seed, SeedCategory, Seeded};
+use tracing::{info, warn};
+
+use crate::claim::Claim;
+use crate::context::Context;
+use crate::error::{Dependency, OperatorError, Result};
+use crate::notify;
+use crate::observe::Seen;
+use crate::rows;
+
+const RETENTION: &str = "retention.ms";
+
+/// How carrying out went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// All that could be done.
+    Done,
+    /// Something was not as it was presumed: look again.
+    Stale,
+    /// The store has seen this epoch: only a warm-up can fill it.
+    Fenced,
+}
+
+/// Does the steps of a plan in order, up to the first one that is blocked, stale or fails.
+pub(crate) async fn carry_out(
+    context: &Context,
+    about: &ObjectReference,
+    claim: &Claim,
+    seen: &Seen,
+    plan: &Plan,
+) -> Result<Progress> {
+    let mut shards_seen = seen.stock.len();
+    for step in &plan.steps {
+        if matches!(step, Step::Blocked { .. }) {
+            break;
+        }
+        context.faults.before_effect().await;
+        let name = step.name();
+        let progress = one(context, claim, seen, shards_seen, step)
+            .await
+            .map_err(|cause| OperatorError::Step {
+                step: name,
+                cause: Box::new(cause),
+            })?;
+        if progress != Progress::Done {
+            warn!(event = %claim.name, step = name, ?progress, "step not carried out, looking again");
+            return Ok(progress);
+        }
+        if let Step::CreateStockShards { shards, .. } = step {
+            shards_seen += shards.len();
+        }
+        info!(event = %claim.name, id = %claim.event, step = name, "step carried out");
+        notify::done(context, about, step).await;
+    }
+    Ok(Progress::Done)
+}
+
+type StepResult = std::result::Result<Progress, Dependency>;
+
+async fn one(
+    context: &Context,
+    claim: &Claim,
+    seen: &Seen,
+    shards_seen: usize,
+    step: &Step,
+) -> StepResult {
+    match step {
+        Step::WriteEvent { settings } => write_event(context, claim, seen, settings).await,
+        Step::CreateTopic {
+            topic,
+            partitions,
+            replication_factor,
+            retention_ms,
+        } => {
+            let copies = replication_factor.map_or(Replication::BrokerDefault, Replication::Copies);
+            let spec = TopicSpec::new(topic, *partitions, copies)
+                .with(RETENTION, retention_ms.to_string());
+            stale_on_conflict(context.bus.create_topic(&spec).await.map(|_| ()))
+        }
+        Step::GrowPartitions { topic, from, to } => {
+            stale_on_conflict(context.bus.grow_partitions(topic, *from, *to).await)
+        }
+        Step::SetTopicConfig {
+            topic,
+            retention_ms,
+        } => {
+            let config = [(RETENTION.to_owned(), retention_ms.to_string())].into();
+            stale_on_conflict(context.bus.set_config(topic, &config).await)
+        }
+        Step::CreateStockShards { category, shards } => {
+            create_shards(context, claim, category, shards_seen, shards).await
+        }
+        Step::SeedStock { epoch } => seed(context, claim, *epoch).await,
+        Step::OpenSales => set_open(context, claim, true).await,
+        Step::CloseSales => set_open(context, claim, false).await,
+        Step::CloseStock => {
+            let categories: Vec<_> = seen
+                .row
+                .iter()
+                .flat_map(|row| row.categories.iter().map(|category| category.name.clone()))
+                .collect();
+            context.stock.close(claim.event, &categories).await?;
+            Ok(Progress::Done)
+        }
+        Step::DeleteTopic { topic } => {
+            context.bus.delete_topic(topic).await?;
+            Ok(Progress::Done)
+        }
+        Step::DeleteEvent => {
+            context
+                .ledger
+                .delete_event(claim.event, &claim.owner)
+                .await?;
+            Ok(Progress::Done)
+        }
+        Step::ReleaseEvent => {
+            context
+                .ledger
+                .release_event(claim.event, &claim.owner)
+                .await?;
+            Ok(Progress::Done)
+        }
+        Step::Blocked { .. } => Ok(Progress::Done),
+    }
+}
+
+async fn write_event(
+    context: &Context,
+    claim: &Claim,
+    seen: &Seen,
+    settings: &Settings,
+) -> StepResult {
+    // Read again: a step before this one may have changed a flag.
+    let there = match &seen.row {
+        Some(_) => context.ledger.event(claim.event).await?,
+        None => None,
+    };
+    let row = rows::row(
+        claim.event,
+        &claim.name,
+        &claim.owner,
+        settings,
+        there.as_ref(),
+    );
+    context.ledger.write_event(&row).await?;
+    Ok(Progress::Done)
+}
+
+async fn set_open(context: &Context, claim: &Claim, is_open: bool) -> StepResult {
+    let Some(mut row) = context.ledger.event(claim.event).await? else {
+        return Ok(Progress::Stale);
+    };
+    if is_open {
+        row.is_open = true;
+    }
+    row.is_closed = !is_open;
+    row.owner_uid = Some(claim.owner.clone());
+    context.ledger.write_event(&row).await?;
+    Ok(Progress::Done)
+}
+
+async fn create_shards(
+    context: &Context,
+    claim: &Claim,
+    category: &ticket_core::CategoryName,
+    seen: usize,
+    shards: &[NewShard],
+) -> StepResult {
+    // Ids that are drawn and not used are lost, which is harmless.
+    let ids = context.ledger.allocate_shard_ids(shards.len()).await?;
+    let rows: Vec<NewStockShard> = ids
+        .into_iter()
+        .zip(shards)
+        .map(|(id, shard)| NewStockShard {
+            id,
+            category: category.clone(),
+            partition: i32::try_from(shard.partition).unwrap_or(i32::MAX),
+            capacity: shard.capacity,
+        })
+        .collect();
+    match context
+        .ledger
+        .create_stock_shards(claim.event, seen, &rows)
+        .await
+    {
+        Ok(()) => Ok(Progress::Done),
+        // Another operator was faster: its shards are the ones.
+        Err(LedgerError::ShardConflict { .. }) => Ok(Progress::Stale),
+        Err(cause) => Err(cause.into()),
+    }
+}
+
+async fn seed(context: &Context, claim: &Claim, epoch: Epoch) -> StepResult {
+    let view = context.ledger.seed_view(claim.event).await?;
+    let row = context.ledger.event(claim.event).await?;
+    let (Some(view), Some(row)) = (view, row) else {
+        return Ok(Progress::Stale);
+    };
+    if view.epoch != epoch || !view.is_settled {
+        return Ok(Progress::Stale);
+    }
+    let seed = Seed {
+        event: claim.event,
+        epoch,
+        max_per_buyer: row.max_per_buyer,
+        categories: view
+            .categories
+            .into_iter()
+            .filter(|category| !category.shards.is_empty())
+            .map(|category| SeedCategory {
+                name: category.name,
+                shards: category.shards,
+            })
+            .collect(),
+        // The first filling: there are no orders to remember.
+        staged: 0,
+    };
+    match context.stock.seed(&seed).await? {
+        Seeded::Armed => Ok(Progress::Done),
+        Seeded::Fenced { .. } => Ok(Progress::Fenced),
+    }
+}
+
+fn stale_on_conflict(answer: std::result::Result<(), BusError>) -> StepResult {
+    match answer {
+        Ok(()) => Ok(Progress::Done),
+        Err(BusError::TopicConflict { .. } | BusError::TopicMissing { .. }) => Ok(Progress::Stale),
+        Err(cause) => Err(cause.into()),
+    }
+}

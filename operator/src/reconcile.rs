@@ -1,0 +1,179 @@
+//! Looks after one Event: observe, validate, plan, apply, report.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use ticket_core::names::TopicPrefix;
+use ticket_core::{ErrorClass, clock};
+use ticket_crds::{Management, TicketEvent, ValidatedEvent, validate};
+use ticket_plan::{Desired, Plan, plan};
+use ticket_telemetry::{chain, metric};
+use tracing::warn;
+
+use crate::apply::{self, Progress};
+use crate::backoff;
+use crate::claim::{Claim, claim};
+use crate::context::Context;
+use crate::error::{OperatorError, Result};
+use crate::finalize;
+use crate::kubernetes;
+use crate::observe::{Seen, observe};
+use crate::report::{self, Finding};
+
+/// How often one reconciliation looks and plans. Two are normal (do, then see that it is done); more means that somebody
+/// else changes the same things.
+const LOOKS_MAX: usize = 5;
+
+/// An Event, or what is left of one that cannot be read.
+pub(crate) type Guarded = DeserializeGuard<TicketEvent>;
+
+/// What a reconciliation knows when it ends, well or not.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) claim: Option<Claim>,
+    pub(crate) desired: Option<Desired>,
+    pub(crate) seen: Option<Seen>,
+    pub(crate) plan: Plan,
+}
+
+pub(crate) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action> {
+    let began = Instant::now();
+    let outcome = look_after(&object, &context).await;
+    metrics::histogram!(metric::RECONCILE_SECONDS, "kind" => "Event")
+        .record(began.elapsed().as_secs_f64());
+    let result = if outcome.is_ok() { "ok" } else { "error" };
+    metrics::counter!(metric::RECONCILE_TOTAL, "kind" => "Event", "result" => result).increment(1);
+    outcome
+}
+
+/// How long to wait after a failure. Kept here and not in the object: it is about this process.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of an error policy"
+)]
+pub(crate) fn on_error(
+    object: Arc<Guarded>,
+    error: &OperatorError,
+    context: Arc<Context>,
+) -> Action {
+    let failures = context.failed(object.meta().uid.as_deref().unwrap_or_default());
+    let wait = backoff::after_failure(error.class(), failures);
+    warn!(
+        event = %name_of(&object), error = %chain(error), code = error.code(), failures,
+        wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        "event not reconciled, trying again"
+    );
+    Action::requeue(wait)
+}
+
+async fn look_after(object: &Guarded, context: &Context) -> Result<Action> {
+    let meta = object.meta();
+    if meta.deletion_timestamp.is_some() {
+        finalize::finalize(context, object).await?;
+        context.succeeded(meta.uid.as_deref().unwrap_or_default());
+        return Ok(Action::await_change());
+    }
+    let event = match &object.0 {
+        Ok(event) => event,
+        Err(unreadable) => {
+            let error = OperatorError::Malformed {
+                why: unreadable.error.clone(),
+            };
+            report::unreadable(context, meta, &error).await?;
+            return Err(error);
+        }
+    };
+    let finding = match Management::of(meta.annotations.as_ref()) {
+        Management::Unmanaged => Finding::Unmanaged,
+        Management::Paused => Finding::Paused,
+        Management::Managed => return manage(context, event).await,
+    };
+    report::report(context, event, finding, &Known::default()).await?;
+    context.succeeded(meta.uid.as_deref().unwrap_or_default());
+    Ok(Action::await_change())
+}
+
+async fn manage(context: &Context, event: &TicketEvent) -> Result<Action> {
+    let mut known = Known::default();
+    match settle(context, event, &mut known).await {
+        Ok(()) => {
+            report::report(context, event, Finding::Settled, &known).await?;
+            context.succeeded(event.uid().as_deref().unwrap_or_default());
+            let sales = &event.spec.sales;
+            let timers = [sales.opens_at, sales.closes_at];
+            Ok(Action::requeue(backoff::after_success(
+                clock::now(),
+                &timers,
+            )))
+        }
+        // Somebody was faster: the watch brings the newer object, there is nothing to report about this one.
+        Err(error @ OperatorError::Kubernetes { .. }) if error.class() == ErrorClass::Conflict => {
+            Err(error)
+        }
+        Err(error) => {
+            if let Err(second) =
+                report::report(context, event, Finding::Failed(&error), &known).await
+            {
+                warn!(event = %event.name_any(), error = %chain(&second), "failure not reported");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Does what is left to do, until nothing is, or the rest is blocked.
+async fn settle(context: &Context, event: &TicketEvent, known: &mut Known) -> Result<()> {
+    let spec = validate(event).map_err(|cause| OperatorError::Invalid { cause })?;
+    kubernetes::add_finalizer(context, event).await?;
+    let claim = known
+        .claim
+        .insert(claim(context, event.meta()).await?)
+        .clone();
+    let about = event.object_ref(&());
+    let mut is_fenced = false;
+    for look in 0..LOOKS_MAX {
+        let (desired, seen, todo) = look_and_plan(context, &spec, &claim, is_fenced).await?;
+        known.desired = Some(desired);
+        known.plan.clone_from(&todo);
+        let seen = known.seen.insert(seen).clone();
+        if todo.next().is_none() {
+            return Ok(());
+        }
+        if look == 0 && report::is_news(event) {
+            report::report(context, event, Finding::Working, known).await?;
+        }
+        let progress = apply::carry_out(context, &about, &claim, &seen, &todo).await?;
+        is_fenced |= progress == Progress::Fenced;
+    }
+    let step = known.plan.next().map_or("none", ticket_plan::Step::name);
+    Err(OperatorError::Unsettled {
+        looks: LOOKS_MAX,
+        step,
+    })
+}
+
+async fn look_and_plan(
+    context: &Context,
+    spec: &ValidatedEvent,
+    claim: &Claim,
+    is_fenced: bool,
+) -> Result<(Desired, Seen, Plan)> {
+    let prefix: &TopicPrefix = &context.prefix;
+    let mut seen = observe(context, claim, &prefix.order_log(&claim.name, claim.event)).await?;
+    seen.observed.is_fenced = is_fenced;
+    let desired = Desired::new(spec, claim.event, prefix, seen.at)
+        .map_err(|cause| OperatorError::Name { cause })?;
+    let todo = plan(&desired, &seen.observed);
+    Ok((desired, seen, todo))
+}
+
+fn name_of(object: &Guarded) -> String {
+    format!(
+        "{}.{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    )
+}

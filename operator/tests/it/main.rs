@@ -1,0 +1,15 @@
+//! The operator against real servers: kube-apiserver, Kafka, PostgreSQL and Redis.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests, also in the functions that they share"
+)]
+
+mod crash;
+mod crd;
+mod deletion;
+mod drift;
+mod lease;
+mod lifecycle;
+mod world;
