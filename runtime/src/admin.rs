@@ -158,3 +158,6 @@ async fn deadline(request: Request, next: Next) -> Response {
         Err(_) => Problem::unavailable("a server that this request needs").into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;

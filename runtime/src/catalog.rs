@@ -171,6 +171,11 @@ impl Snapshot {
         self.by_shard.get(&id)
     }
 
+    /// All stock shards, in no order.
+    pub fn shards(&self) -> impl Iterator<Item = (StockShardId, &ShardEntry)> {
+        self.by_shard.iter().map(|(id, entry)| (*id, entry))
+    }
+
     /// All events, in no order.
     pub fn events(&self) -> impl Iterator<Item = &Arc<EventEntry>> {
         self.by_name.values()

@@ -77,13 +77,18 @@ async fn group_lag(
     };
     let entry = |lag: PartitionLag| LagEntry {
         group: group.to_owned(),
-        lag: lag.lag(),
+        lag: waiting(&lag),
         topic: lag.topic,
         partition: lag.partition,
         committed: lag.committed,
         end: lag.end,
     };
     Ok(lags.into_iter().map(entry).collect())
+}
+
+/// Records that wait; `None` if unknown. A group that never committed has nothing to wait for where nothing was written.
+pub(super) fn waiting(lag: &PartitionLag) -> Option<i64> {
+    lag.lag().or((lag.end == 0).then_some(0))
 }
 
 fn unreachable(error: &BusError) -> Problem {
@@ -141,5 +146,23 @@ async fn ask<T, E: std::error::Error + 'static>(
         detail,
         answered_in_ms: None,
         code: Some(code.as_str().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_partition_has_no_lag_and_an_unread_one_an_unknown_lag() {
+        let lag = |committed, end| PartitionLag {
+            topic: "orders".to_owned(),
+            partition: 0,
+            committed,
+            end,
+        };
+        assert_eq!(waiting(&lag(None, 0)), Some(0));
+        assert_eq!(waiting(&lag(None, 5)), None);
+        assert_eq!(waiting(&lag(Some(3), 5)), Some(2));
     }
 }

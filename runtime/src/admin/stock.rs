@@ -17,6 +17,7 @@ use ticket_admin::{CategoryStock, ShardStock, StockView};
 use ticket_core::{EventId, StockShardId, clock};
 
 use super::events::{counts, sum};
+use super::platform::waiting;
 use super::{Admin, problem};
 use crate::api::Problem;
 use crate::catalog::EventEntry;
@@ -196,6 +197,6 @@ async fn lag(admin: &Admin, event: &EventEntry) -> HashMap<i32, i64> {
         return HashMap::new();
     };
     lags.into_iter()
-        .filter_map(|lag| Some((lag.partition, lag.lag()?)))
+        .filter_map(|lag| Some((lag.partition, waiting(&lag)?)))
         .collect()
 }

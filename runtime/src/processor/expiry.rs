@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ticket_bus::{Producer, TopicPartition};
-use ticket_core::{Action, Command, OrderCommand, OrderRef, clock};
+use ticket_core::{Action, Command, OrderCommand, OrderRef, StockShardId, clock};
 use ticket_ledger::Ledger;
 use ticket_telemetry::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ShardEntry, Snapshot};
 use crate::commands::send;
 
 /// How often holds are looked at.
@@ -59,17 +59,24 @@ impl Expiry {
         }
     }
 
-    fn is_owned(&self, topic: &str, partition: i32) -> bool {
-        let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        owned.contains(&TopicPartition::new(topic, partition))
-    }
-
-    fn owns_anything(&self) -> bool {
-        !self
+    /// The stock shards of the partitions that this process owns.
+    fn shards(&self, snapshot: &Snapshot) -> Vec<StockShardId> {
+        let owned = self
             .owned
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+            .clone();
+        if owned.is_empty() {
+            return Vec::new();
+        }
+        let is_owned = |entry: &ShardEntry| {
+            owned.contains(&TopicPartition::new(entry.event.topic(), entry.partition))
+        };
+        snapshot
+            .shards()
+            .filter(|(_, entry)| is_owned(entry))
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// Ends holds until `stop`.
@@ -86,26 +93,22 @@ impl Expiry {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            if !self.owns_anything() {
+            asked.retain(|_, at| at.elapsed() < ASK_AGAIN_AFTER);
+            let shards = self.shards(&catalog.snapshot());
+            if shards.is_empty() {
                 continue;
             }
-            asked.retain(|_, at| at.elapsed() < ASK_AGAIN_AFTER);
             let now = clock::now();
-            let due = match ledger.due_holds(now, HOLDS_PER_LOOK_MAX).await {
+            let due = match ledger.due_holds_of(&shards, now, HOLDS_PER_LOOK_MAX).await {
                 Ok(due) => due,
                 Err(error) => {
                     warn!(error = %chain(&error), code = error.code(), "holds not looked at");
                     continue;
                 }
             };
-            let snapshot = catalog.snapshot();
             let mut ended = 0_u32;
             for hold in due {
-                let Some(shard) = snapshot.shard(hold.shard) else {
-                    continue;
-                };
-                if asked.contains_key(&hold) || !self.is_owned(shard.event.topic(), shard.partition)
-                {
+                if asked.contains_key(&hold) {
                     continue;
                 }
                 let action = Action::Expire;

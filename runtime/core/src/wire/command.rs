@@ -209,7 +209,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
                 epoch: Epoch(epoch),
                 buyer: BuyerId::new(buyer)?,
                 quantity: at_least_one(quantity)?,
-                amount_minor,
+                amount_minor: not_negative(amount_minor)?,
                 accepted_at: at,
             }));
         }
@@ -240,6 +240,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
         at,
         action,
     }))
+}
+
+fn not_negative(amount_minor: i64) -> Result<i64, DecodeError> {
+    let unknown = DecodeError::Unknown {
+        what: "amount",
+        number: amount_minor,
+    };
+    (amount_minor >= 0).then_some(amount_minor).ok_or(unknown)
 }
 
 fn at_least_one(quantity: u32) -> Result<u32, DecodeError> {
@@ -291,7 +299,7 @@ mod tests {
             (1..crate::ids::STOCK_SHARD_ID_END).prop_map(|id| StockShardId::new(id).unwrap());
         let at = (0..4_000_000_000_000_000_i64).prop_map(|us| time(us).unwrap());
         let order = any::<u128>().prop_map(|id| OrderId(Uuid::from_u128(id)));
-        let place = ("[^\\pC]{1,60}", 1..=i32::MAX, any::<(i64, i64)>());
+        let place = ("[^\\pC]{1,60}", 1..=i32::MAX, (any::<i64>(), 0..i64::MAX));
         prop_oneof![
             (order.clone(), shard.clone(), at.clone(), place).prop_map(
                 |(order, shard, accepted_at, (buyer, quantity, (epoch, amount_minor)))| {

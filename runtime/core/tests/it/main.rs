@@ -1,3 +1,4 @@
 //! What must hold for the workspace as a whole.
 
+#[cfg(test)]
 mod arrows;

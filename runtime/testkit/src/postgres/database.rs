@@ -19,6 +19,7 @@ pub async fn create_database(admin_url: &str, name: &str) -> Result<String> {
     let admin = parse(admin_url)?;
     let mut coordinator = connect(&admin).await?;
     let nodes = nodes(&mut coordinator).await?;
+    one_at_a_time(&mut coordinator, &nodes).await?;
     // template0: nobody can be connected to it, so that databases can be made at the same time.
     let create = format!("CREATE DATABASE {} TEMPLATE template0", quoted(name));
     execute(&mut coordinator, &create, "create a database").await?;
@@ -35,21 +36,17 @@ pub async fn create_database(admin_url: &str, name: &str) -> Result<String> {
         .await?;
         close(worker).await;
     }
-    close(coordinator).await;
     let options = admin.clone().database(name);
     if !nodes.is_empty() {
-        let mut coordinator = connect(&options).await?;
-        execute(
-            &mut coordinator,
-            "CREATE EXTENSION citus",
-            "create the extension",
-        )
-        .await?;
+        let mut new = connect(&options).await?;
+        execute(&mut new, "CREATE EXTENSION citus", "create the extension").await?;
         for node in &nodes {
-            node.join(&mut coordinator).await?;
+            node.join(&mut new).await?;
         }
-        close(coordinator).await;
+        close(new).await;
     }
+    // Ends the lock, too.
+    close(coordinator).await;
     Ok(options.to_url_lossy().to_string())
 }
 
@@ -58,15 +55,30 @@ pub async fn drop_database(admin_url: &str, name: &str) -> Result<()> {
     let admin = parse(admin_url)?;
     let mut coordinator = connect(&admin).await?;
     let nodes = nodes(&mut coordinator).await?;
+    one_at_a_time(&mut coordinator, &nodes).await?;
     let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name));
     execute(&mut coordinator, &drop, "drop a database").await?;
-    close(coordinator).await;
     for node in nodes.iter().filter(|node| !node.is_coordinator) {
         let mut worker = connect(&node.options(&admin)).await?;
         execute(&mut worker, &drop, "drop a database on a worker").await?;
         close(worker).await;
     }
+    close(coordinator).await;
     Ok(())
+}
+
+/// Waits for its turn, until the connection is closed. Nodes that join two databases at the same time fail with `tuple
+/// concurrently updated`: what a node knows of roles and settings is shared by all databases of a server.
+async fn one_at_a_time(coordinator: &mut PgConnection, nodes: &[Node]) -> Result<()> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    execute(
+        coordinator,
+        "SELECT pg_advisory_lock(20261122)",
+        "wait for other databases",
+    )
+    .await
 }
 
 /// Databases whose name begins with `prefix`.
