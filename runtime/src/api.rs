@@ -107,7 +107,7 @@ impl Api {
             catalog,
             availability: AvailabilityCache::new(stock.clone()),
             stock,
-            reads: OrderReads::start(ledger, stop.clone()),
+            reads: OrderReads::start(&ledger, &stop),
             log,
             tokens: Tokens::new(&buyer_jwt_secret),
             webhook_secrets,

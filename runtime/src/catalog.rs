@@ -88,7 +88,7 @@ impl EventEntry {
                 }
             })
             .collect();
-        Self { categories, row }
+        Self { row, categories }
     }
 
     /// The event's order log.

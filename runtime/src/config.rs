@@ -131,7 +131,7 @@ pub struct Settings {
     /// Where the sandbox sends its webhooks
     #[arg(long, env = "TICKET_WEBHOOK_URL")]
     pub webhook_url: Option<String>,
-    /// What is logged: error, warn, info, debug, or a filter such as info,ticket_bus=debug
+    /// What is logged: error, warn, info, debug, or a filter such as `info,ticket_bus=debug`
     #[arg(long, env = "TICKET_LOG", default_value = "info")]
     pub log: String,
 }

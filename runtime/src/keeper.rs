@@ -28,7 +28,7 @@ const PENDING_FOR: SignedDuration = SignedDuration::from_secs(15);
 const ORDERS_PER_LOOK_MAX: usize = 500;
 
 /// An order that was asked about is not asked about again for this long: its command waits on the log.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(120);
+const ASK_AGAIN_AFTER: Duration = Duration::from_mins(2);
 
 /// Looks after the stock store.
 pub struct Keeper {

@@ -387,7 +387,7 @@ fn provider(settings: &Settings, role: Role) -> anyhow::Result<Arc<StripeClient>
         role,
     )?;
     let mut config = StripeConfig::new(url);
-    config.secret_key = settings.payments_key.clone();
+    config.secret_key.clone_from(&settings.payments_key);
     config.payments_per_second = settings.payments_per_second;
     Ok(Arc::new(StripeClient::new(config)?))
 }

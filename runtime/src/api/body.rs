@@ -50,7 +50,7 @@ pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Pr
         .await
         .map_err(|error| {
             let cause = std::error::Error::source(&error);
-            if cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
+            if cause.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) {
                 let detail = format!("body: more than {bytes_max} bytes");
                 return Problem::new(Code::PayloadTooLarge, detail);
             }

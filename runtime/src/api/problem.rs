@@ -41,11 +41,13 @@ impl Problem {
     }
 
     /// There is no such thing for this caller.
+    #[must_use]
     pub fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("{what} is not known"))
     }
 
     /// A server that is needed does not answer; `what` in words that a buyer may read.
+    #[must_use]
     pub fn unavailable(what: &str) -> Self {
         Self::new(
             Code::Overloaded,

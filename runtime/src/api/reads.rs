@@ -34,7 +34,7 @@ pub struct OrderReads {
 impl OrderReads {
     /// Starts the readers; they end with `stop`.
     #[must_use]
-    pub fn start(ledger: Ledger, stop: CancellationToken) -> Self {
+    pub fn start(ledger: &Ledger, stop: &CancellationToken) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_READS_MAX);
         let waiting = std::sync::Arc::new(tokio::sync::Mutex::new(waiting));
         for _ in 0..CONCURRENT_READS {

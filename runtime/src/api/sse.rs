@@ -89,7 +89,8 @@ impl Listener {
             }
             None => {}
             Some(record) => {
-                if self.tell(&mut version, record).await {
+                let is_over = self.tell(&mut version, record).await;
+                if is_over {
                     return;
                 }
             }

@@ -58,19 +58,14 @@ impl Api {
     }
 
     async fn tell(&self, id: OrderRef, at: jiff::Timestamp, action: Action) -> Result<(), Problem> {
-        let shard = match self.shard(id.shard) {
-            Ok(shard) => shard,
+        let mut shard = self.shard(id.shard);
+        if shard.is_err() {
             // A sale that is gone, or younger than our last look.
-            Err(_) => {
-                self.catalog
-                    .refresh()
-                    .await
-                    .map_err(|_| Problem::unavailable("the ledger"))?;
-                self.shard(id.shard).inspect_err(|_| {
-                    warn!(order = %id, "webhook for an event that nobody knows");
-                })?
-            }
-        };
+            let refreshed = self.catalog.refresh().await;
+            refreshed.map_err(|_| Problem::unavailable("the ledger"))?;
+            shard = self.shard(id.shard);
+        }
+        let shard = shard.inspect_err(|_| warn!(order = %id, "webhook for an unknown event"))?;
         info!(order = %id, verb = ?action.verb(), "webhook taken");
         let command = OrderCommand {
             order: id.order,

@@ -35,21 +35,19 @@ pub(super) async fn sort(
             }
         };
         let id = command.shard();
-        let at = match work.iter().position(|work| work.batch.shard == id) {
-            Some(at) => at,
-            None => match look_up(shared, source, id).await? {
-                Some(shard) => {
-                    work.push(Work {
-                        batch: empty(id, &shard),
-                        shard,
-                    });
-                    work.len() - 1
-                }
-                None => {
-                    put_aside(shared, source, record, "unknown stock shard").await?;
-                    continue;
-                }
-            },
+        let known = work.iter().position(|work| work.batch.shard == id);
+        let at = if let Some(at) = known {
+            at
+        } else if let Some(entry) = look_up(shared, source, id).await? {
+            let batch = empty(id, &entry);
+            work.push(Work {
+                shard: entry,
+                batch,
+            });
+            work.len() - 1
+        } else {
+            put_aside(shared, source, record, "unknown stock shard").await?;
+            continue;
         };
         match command {
             Command::Place(place) => work[at].batch.places.push(place),

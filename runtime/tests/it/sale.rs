@@ -71,14 +71,11 @@ impl Sale {
         let database = servers.new_database().await.unwrap();
         let prefix = servers.topic_prefix();
         let brokers = servers.kafka_brokers().to_owned();
-        let redis = match terms.own_redis {
-            true => Some(
-                RedisServer::start(StartOptions::own("redis").unwrap())
-                    .await
-                    .unwrap(),
-            ),
-            false => None,
-        };
+        let mut redis = None;
+        if terms.own_redis {
+            let options = StartOptions::own("redis").unwrap();
+            redis = Some(RedisServer::start(options).await.unwrap());
+        }
         let redis_url = redis
             .as_ref()
             .map_or(servers.redis_url(), RedisServer::url)

@@ -1,5 +1,7 @@
 //! Facts as bytes. It knows field numbers; the meaning stands in [`crate::fact`].
 
+use jiff::Timestamp;
+
 use super::command::PaymentBody;
 use super::{DecodeError, Id128, read, time, write};
 use crate::fact::{FactBatch, OrderRecord, StockCounts};
@@ -36,6 +38,10 @@ struct Batch {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "an order's id is `order` everywhere"
+)]
 struct Order {
     #[prost(message, optional, tag = "1")]
     order: Option<Id128>,
@@ -93,7 +99,7 @@ fn encode_order(order: &OrderRecord) -> Order {
         amount_minor: order.amount_minor,
         created_us: order.created_at.as_microsecond(),
         updated_us: order.updated_at.as_microsecond(),
-        hold_expires_us: order.hold_expires_at.map_or(0, |at| at.as_microsecond()),
+        hold_expires_us: order.hold_expires_at.map_or(0, Timestamp::as_microsecond),
         payment: order.payment.as_ref().map(Into::into),
     }
 }

@@ -132,12 +132,12 @@ fn each_client_library_has_one_owner() {
     for (library, owner) in SOLE_OWNERS {
         let packages = packages();
         let uses = |dependencies: &Vec<String>| dependencies.iter().any(|name| name == library);
-        let users: Vec<_> = packages
+        let names: Vec<_> = packages
             .iter()
             .filter(|(package, _)| !NOT_SHIPPED.contains(&package.as_str()))
             .filter_map(|(package, dependencies)| uses(dependencies).then_some(package.as_str()))
             .collect();
-        assert_eq!(users, [*owner], "users of {library}");
+        assert_eq!(names, [*owner], "users of {library}");
     }
 }
 
