@@ -1,0 +1,56 @@
+//! `GET /admin/v1/events/{event}/warmup` and what follows it: who refills the stock store, and who holds the sale.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Warm-up of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmupView {
+    /// `<namespace>.<name>`.
+    pub event: String,
+    /// Epoch of the ledger.
+    pub epoch: i64,
+    /// Epoch that the stock store is armed with; absent while it is warming up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub armed_epoch: Option<i64>,
+    /// Absent when nobody holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockView>,
+    /// Newest first, bounded.
+    #[serde(default)]
+    pub history: Vec<WarmupRun>,
+}
+
+/// The warm-up lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockView {
+    /// Who holds it.
+    pub holder: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when.
+    pub acquired_at: Timestamp,
+    /// When it ends unless it is extended.
+    pub expires_at: Timestamp,
+}
+
+/// A warm-up that was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmupRun {
+    /// Its epoch.
+    pub epoch: i64,
+    /// Who ran it.
+    pub holder: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// `armed`, `fenced`, `failed`; absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+}
