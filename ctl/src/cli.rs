@@ -1,0 +1,450 @@
+//! The command line: every flag, argument and help text. Nothing is done here.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::Format;
+
+/// Help with the examples first: most people look for a line to copy.
+const HELP: &str = "\
+{about-with-newline}
+Examples:
+{before-help}
+{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+/// Look at ticket sales and steer them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ticketctl",
+    version,
+    help_template = HELP,
+    before_help = "\
+  ticketctl events list -A                            what is on sale, everywhere
+  ticketctl events wait demo --for ready --timeout 2m wait until it can be sold
+  ticketctl stock demo -w                             watch it being sold
+  ticketctl audit demo                                does everything add up?
+  ticketctl doctor                                    what is wrong, and what to do",
+    after_help = "\
+Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 refused by a lock or precondition, 5 timeout.
+EVENT is a name in the namespace of -n. Data goes to standard output, words go to standard error."
+)]
+pub struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Flags of every command")]
+pub struct Global {
+    /// Namespace. Default: the one of the kubeconfig's context.
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Context of the kubeconfig. Default: the current one.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Kubeconfig. Default: what KUBECONFIG names, else ~/.kube/config.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// How data is shown.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    #[arg(help = "How data is shown: table, wide, json, yaml or name")]
+    pub output: Format,
+    /// Address of the admin API.
+    #[arg(long, global = true, value_name = "URL", env = "TICKET_ADMIN_URL")]
+    pub admin_url: Option<String>,
+    /// File with the token of the admin API. Wins over the environment's token.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Token of the admin API: from the environment, since a command line is seen by everybody on the machine.
+    #[arg(
+        long,
+        global = true,
+        env = "TICKET_ADMIN_TOKEN",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+    /// Longest wait for one answer, e.g. 10s.
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub request_timeout: Option<Span>,
+    /// No colours. The environment's `NO_COLOR` does the same.
+    #[arg(
+        long,
+        global = true,
+        env = "NO_COLOR",
+        hide_env = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        hide = true
+    )]
+    pub no_color: Option<String>,
+}
+
+impl Global {
+    /// Colours only on a terminal, and only if nobody minds (an empty `NO_COLOR` means nothing).
+    #[must_use]
+    pub fn is_coloured(&self, is_terminal: bool) -> bool {
+        is_terminal && self.no_color.as_deref().unwrap_or_default().is_empty()
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Events: the sales that the platform knows.
+    #[command(subcommand)]
+    Events(Events),
+    /// What would happen to an event, before it happens.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl plan -f event.yaml    checks the file with the API server's rules and shows the steps
+  ticketctl plan demo             what the operator has left to do")]
+    Plan(Plan),
+    /// Where every ticket of an event is, now.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl stock demo            one line per category
+  ticketctl stock demo -o wide    one line per stock shard
+  ticketctl stock demo -w         a line for every change, with tickets sold per second
+  ticketctl stock demo -w -o json a JSON object per line for every snapshot")]
+    Stock(Stock),
+    /// Orders of an event.
+    #[command(subcommand)]
+    Orders(Orders),
+    /// Ledger nodes and where the stock shards live.
+    #[command(subcommand)]
+    Shards(Shards),
+    /// How far each consumer is behind.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl lag            one line per topic
+  ticketctl lag -o wide    one line per partition")]
+    Lag,
+    /// Checks that everything adds up: stock, orders, store, facts, payments.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl audit demo             exit code 1 when something does not add up
+  ticketctl audit demo -o json     for a program")]
+    Audit(EventArg),
+    /// Checks everything from the kubeconfig to consumer lag; each finding has a next step.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl doctor             exit code 1 when something is wrong
+  ticketctl doctor -o json     for a program")]
+    Doctor,
+    /// What an error code means and what to do.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl explain sold-out      kebab-case, as in problems and logs
+  ticketctl explain SoldOut       PascalCase, as in Kubernetes conditions
+  ticketctl explain               all codes")]
+    Explain(Explain),
+    /// Completions for a shell.
+    #[command(help_template = HELP, before_help = "\
+  source <(ticketctl completions bash)
+  ticketctl completions zsh > ~/.zfunc/_ticketctl")]
+    Completions(Completions),
+}
+
+/// Events.
+#[derive(Debug, Subcommand)]
+pub enum Events {
+    /// Lists events.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl events list                 in the namespace of -n or of the context
+  ticketctl events list -A -o wide      everywhere, with topic, epoch and event id
+  ticketctl events list -w              and every change")]
+    List(EventsList),
+    /// Shows an event: its phase, categories, conditions and what hinders it.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl events get demo
+  ticketctl events get demo -o yaml     the Kubernetes object")]
+    Get(EventsGet),
+    /// Waits until an event is as wanted.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl events wait demo                              until it is Ready
+  ticketctl events wait demo --for on-sale --timeout 5m
+  ticketctl events wait demo --for condition=TopicReady
+  ticketctl events wait demo --for deleted")]
+    Wait(EventsWait),
+}
+
+/// An event.
+#[derive(Debug, Clone, Args)]
+pub struct EventArg {
+    /// Name of the event in the namespace of -n.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+}
+
+/// Flags of `events list`.
+#[derive(Debug, Clone, Args)]
+pub struct EventsList {
+    /// In all namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Goes on with every change.
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// Flags of `events get`.
+#[derive(Debug, Clone, Args)]
+pub struct EventsGet {
+    /// Name of the event in the namespace of -n.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// Goes on with every change.
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// Flags of `events wait`.
+#[derive(Debug, Clone, Args)]
+pub struct EventsWait {
+    /// Name of the event in the namespace of -n.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// ready, scheduled, on-sale, paused, sold-out, closed, deleted or condition=TYPE.
+    #[arg(long = "for", value_name = "WHAT", default_value = "ready")]
+    pub until: Until,
+    /// Longest wait; exit code 5 after it.
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub timeout: Span,
+}
+
+/// What `events wait` waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Until {
+    /// Condition `Ready` is true for the newest spec.
+    Ready,
+    /// `status.phase` is this.
+    Phase(ticket_crds::Phase),
+    /// No ticket is available.
+    SoldOut,
+    /// The resource is gone.
+    Deleted,
+    /// A condition of this type is true for the newest spec.
+    Condition(String),
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        use ticket_crds::Phase;
+        Ok(match text {
+            "ready" => Self::Ready,
+            "scheduled" => Self::Phase(Phase::Scheduled),
+            "on-sale" => Self::Phase(Phase::OnSale),
+            "paused" => Self::Phase(Phase::Paused),
+            "closed" => Self::Phase(Phase::Closed),
+            "sold-out" => Self::SoldOut,
+            "deleted" => Self::Deleted,
+            _ => match text.strip_prefix("condition=") {
+                Some(kind) if !kind.is_empty() => Self::Condition(kind.to_owned()),
+                Some(_) | None => {
+                    return Err(
+                        "expected ready, scheduled, on-sale, paused, sold-out, closed, deleted or condition=TYPE"
+                            .to_owned(),
+                    );
+                }
+            },
+        })
+    }
+}
+
+/// A duration as people write it: `90s`, `5m`, `1h 30m`. More than nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected a duration like 90s, 5m or 1h".to_owned();
+        let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+        let duration = Duration::try_from(duration).map_err(|_| wrong())?;
+        if duration.is_zero() {
+            Err(wrong())
+        } else {
+            Ok(Self(duration))
+        }
+    }
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    /// File with an Event; - is standard input.
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "FILE",
+        conflicts_with = "event"
+    )]
+    pub file: Option<PathBuf>,
+    /// Name of an event in the namespace of -n.
+    #[arg(value_name = "EVENT", required_unless_present = "file")]
+    pub event: Option<String>,
+}
+
+/// Flags of `stock`.
+#[derive(Debug, Clone, Args)]
+pub struct Stock {
+    /// Name of the event in the namespace of -n.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// Goes on with every change.
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// Orders.
+#[derive(Debug, Subcommand)]
+pub enum Orders {
+    /// Lists orders of an event.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl orders list demo --state paid --limit 50
+  ticketctl orders list demo --buyer b-17 -o name")]
+    List(OrdersList),
+    /// Shows an order with its history.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl orders get ord_...")]
+    Get(OrdersGet),
+}
+
+/// Flags of `orders list`.
+#[derive(Debug, Clone, Args)]
+pub struct OrdersList {
+    /// Name of the event in the namespace of -n.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// Only orders in this state, e.g. paid.
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<String>,
+    /// Only orders of this buyer.
+    #[arg(long, value_name = "BUYER")]
+    pub buyer: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub limit: u32,
+    /// Goes on where the page before ended.
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+}
+
+/// Flags of `orders get`.
+#[derive(Debug, Clone, Args)]
+pub struct OrdersGet {
+    /// Order reference: `ord_` and 46 hex digits.
+    #[arg(value_name = "ORDER")]
+    pub order: String,
+}
+
+/// Shards.
+#[derive(Debug, Subcommand)]
+pub enum Shards {
+    /// Lists the ledger's nodes and shards.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl shards list            one line per Citus shard that holds stock
+  ticketctl shards list -o wide    all Citus shards")]
+    List,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Clone, Args)]
+pub struct Explain {
+    /// A code in either spelling. Without one all are listed.
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// bash, elvish, fish, powershell or zsh.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn usage_error(line: &[&str]) -> i32 {
+        Cli::try_parse_from(line).unwrap_err().exit_code()
+    }
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_and_wrong_values_are_usage_errors() {
+        assert_eq!(usage_error(&["ticketctl"]), 2);
+        assert_eq!(usage_error(&["ticketctl", "nonsense"]), 2);
+        assert_eq!(usage_error(&["ticketctl", "stock"]), 2);
+        assert_eq!(
+            usage_error(&["ticketctl", "events", "wait", "demo", "--for", "fun"]),
+            2
+        );
+        assert_eq!(
+            usage_error(&["ticketctl", "events", "wait", "demo", "--timeout", "-5s"]),
+            2
+        );
+        assert_eq!(usage_error(&["ticketctl", "--help"]), 0);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_spelled_as_the_help_says() {
+        for word in [
+            "ready",
+            "scheduled",
+            "on-sale",
+            "paused",
+            "sold-out",
+            "closed",
+            "deleted",
+        ] {
+            assert!(word.parse::<Until>().is_ok(), "{word}");
+        }
+        assert_eq!("condition=X".parse(), Ok(Until::Condition("X".to_owned())));
+        assert!("condition=".parse::<Until>().is_err());
+        assert_eq!("90s".parse(), Ok(Span(Duration::from_secs(90))));
+        assert!("0s".parse::<Span>().is_err());
+    }
+
+    #[test]
+    fn help_shows_examples_before_flags() {
+        let help = Cli::command().render_long_help().to_string();
+        let at = |text: &str| help.find(text).unwrap();
+        assert!(
+            at("Examples:") < at("Usage:") && at("Usage:") < at("Commands:"),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn colours_need_a_terminal_and_nobody_who_minds() {
+        let global = |line: &[&str]| Cli::try_parse_from(line).unwrap().global;
+        assert!(!global(&["ticketctl", "doctor"]).is_coloured(false));
+        assert!(!global(&["ticketctl", "doctor", "--no-color"]).is_coloured(true));
+    }
+}

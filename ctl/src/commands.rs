@@ -1,0 +1,38 @@
+//! One module per command. Each asks, shows, and says how it ended.
+
+mod audit;
+mod completions;
+mod doctor;
+mod events;
+mod explain;
+mod lag;
+mod orders;
+mod plan;
+mod shards;
+mod stock;
+
+use crate::cli::{Command, Events, Orders, Shards};
+use crate::clients::Clients;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// How a command ended.
+pub(crate) type Ended = Result<Exit, Failure>;
+
+pub(crate) async fn run(command: Command, clients: &Clients, output: &mut Output<'_>) -> Ended {
+    match command {
+        Command::Events(Events::List(flags)) => events::list(&flags, clients, output).await,
+        Command::Events(Events::Get(flags)) => events::get(&flags, clients, output).await,
+        Command::Events(Events::Wait(flags)) => events::wait(&flags, clients, output).await,
+        Command::Plan(flags) => plan::run(&flags, clients, output).await,
+        Command::Stock(flags) => stock::run(&flags, clients, output).await,
+        Command::Orders(Orders::List(flags)) => orders::list(flags, clients, output).await,
+        Command::Orders(Orders::Get(flags)) => orders::get(&flags, clients, output).await,
+        Command::Shards(Shards::List) => shards::list(clients, output).await,
+        Command::Lag => lag::run(clients, output).await,
+        Command::Audit(flags) => audit::run(&flags, clients, output).await,
+        Command::Doctor => doctor::run(clients, output).await,
+        Command::Explain(flags) => explain::run(&flags, output),
+        Command::Completions(flags) => completions::run(&flags, output),
+    }
+}

@@ -1,0 +1,154 @@
+//! `ticketctl orders list|get`.
+
+use ticket_admin::{Amount, List, OrderView, OrdersQuery};
+
+use super::Ended;
+use crate::cli::{OrdersGet, OrdersList};
+use crate::clients::Clients;
+use crate::exit::{Exit, Failure};
+use crate::output::{Document, Output, Table, age};
+
+pub(crate) async fn list(flags: OrdersList, clients: &Clients, output: &mut Output<'_>) -> Ended {
+    let event = clients.event_name(&flags.event).await?;
+    let query = OrdersQuery {
+        state: flags.state,
+        buyer: flags.buyer,
+        limit: Some(flags.limit),
+        cursor: flags.cursor,
+    };
+    let page = clients.admin()?.orders(&event, &query).await?;
+    if page.items.is_empty() {
+        output.word("no such orders");
+    }
+    let next = page.next_cursor.clone();
+    output.show(&Page(page))?;
+    if let Some(cursor) = next.filter(|_| output.is_for_people()) {
+        output.word(&format!("there are more: --cursor {cursor}"));
+    }
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn get(flags: &OrdersGet, clients: &Clients, output: &mut Output<'_>) -> Ended {
+    // A wrong spelling would be a 404 that leaves people searching.
+    flags
+        .order
+        .parse::<ticket_core::OrderRef>()
+        .map_err(|error| Failure::new(Exit::Usage, error.into()))?;
+    let order = clients.admin()?.order(&flags.order).await?;
+    output.show(&Order(order))?;
+    Ok(Exit::Ok)
+}
+
+struct Page(List<OrderView>);
+
+impl Document for Page {
+    type Object = List<OrderView>;
+
+    fn object(&self) -> &List<OrderView> {
+        &self.0
+    }
+
+    fn table(&self, is_wide: bool) -> String {
+        let now = ticket_core::clock::now();
+        let mut header = vec!["ORDER", "STATE", "CATEGORY", "QUANTITY", "BUYER", "AGE"];
+        if is_wide {
+            header.extend(["AMOUNT", "REASON", "STOCK-SHARD", "PAYMENT"]);
+        }
+        let mut table = Table::new(&header);
+        for order in &self.0.items {
+            let mut row = vec![
+                order.id.clone(),
+                order.state.clone(),
+                order.category.clone(),
+                order.quantity.to_string(),
+                order.buyer.clone(),
+                age(order.created_at, now),
+            ];
+            if is_wide {
+                row.extend([
+                    money(&order.amount),
+                    order.reason.clone().unwrap_or_default(),
+                    order.stock_shard_id.to_string(),
+                    order
+                        .payment
+                        .as_ref()
+                        .map(|it| it.id.clone())
+                        .unwrap_or_default(),
+                ]);
+            }
+            table.row(row);
+        }
+        table.to_string()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.items.iter().map(|order| order.id.clone()).collect()
+    }
+}
+
+struct Order(OrderView);
+
+impl Document for Order {
+    type Object = OrderView;
+
+    fn object(&self) -> &OrderView {
+        &self.0
+    }
+
+    fn table(&self, _is_wide: bool) -> String {
+        let order = &self.0;
+        let mut lines = vec![
+            ("Order", order.id.clone()),
+            ("Event", order.event.clone()),
+            ("State", order.state.clone()),
+        ];
+        lines.extend(order.reason.clone().map(|reason| ("Reason", reason)));
+        lines.extend([
+            (
+                "Tickets",
+                format!("{} x {}", order.quantity, order.category),
+            ),
+            ("Amount", money(&order.amount)),
+            ("Buyer", order.buyer.clone()),
+            ("Created", order.created_at.to_string()),
+            ("Updated", order.updated_at.to_string()),
+        ]);
+        lines.extend(
+            order
+                .hold_expires_at
+                .map(|at| ("Hold ends", at.to_string())),
+        );
+        lines.extend(
+            order
+                .payment
+                .as_ref()
+                .map(|it| ("Payment", format!("{} {}", it.provider, it.id))),
+        );
+        lines.push((
+            "Stock shard",
+            format!("{} (version {})", order.stock_shard_id, order.version),
+        ));
+        let lines = lines
+            .iter()
+            .map(|(name, value)| format!("{name:<12} {value}"));
+        let mut text = lines.collect::<Vec<_>>().join("\n");
+        if !order.history.is_empty() {
+            text.push_str("\n\nHistory");
+        }
+        for entry in &order.history {
+            let at = entry.at.map(|at| at.to_string()).unwrap_or_default();
+            text.push('\n');
+            text.push_str(format!("  {:<18} {at}", entry.state).trim_end());
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.0.id.clone()]
+    }
+}
+
+/// Amount in minor units: how many there are to one unit is the provider's business.
+fn money(amount: &Amount) -> String {
+    format!("{} {} (minor units)", amount.currency, amount.amount_minor)
+}

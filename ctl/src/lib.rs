@@ -1,0 +1,31 @@
+//! `ticketctl`: look at a sale and steer it. Control goes through Kubernetes, looking goes through the admin API; it
+//! talks to neither Kafka, the database nor Redis. As a library so that tests can run whole commands without a process.
+
+pub mod cli;
+mod clients;
+mod commands;
+mod exit;
+pub mod output;
+
+use cli::Cli;
+use clients::Clients;
+use output::Output;
+
+pub use exit::{Exit, Failure};
+
+/// Carries `cli` out. What goes wrong is told on the words' side of `output`.
+pub async fn run(cli: Cli, output: &mut Output<'_>) -> Exit {
+    let clients = Clients::new(cli.global);
+    match Box::pin(commands::run(cli.command, &clients, output)).await {
+        Ok(exit) => exit,
+        Err(failure) => failure.tell(output),
+    }
+}
+
+/// The process cannot even start.
+#[must_use]
+pub fn no_runtime(error: &std::io::Error) -> Exit {
+    let (mut data, mut words) = (std::io::sink(), std::io::stderr());
+    let mut output = Output::new(&mut data, &mut words, output::Format::Table, false);
+    Failure::new(Exit::Error, anyhow::anyhow!("could not start: {error}")).tell(&mut output)
+}
