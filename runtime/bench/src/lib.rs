@@ -1,1 +1,28 @@
-//! "ticket-bench"
+//! The load generator and its judges: the demo's buyers, the checker that compares what they were told with what the
+//! platform says, and the benchmark suite. It sees the platform from outside, as buyers and event managers do; only the
+//! benchmarks of single paths reach behind the API.
+//!
+//! - [`crowd`]: simulated buyers.
+//! - [`check`]: does what they were told agree with what the platform says?
+//! - [`demo`]: from nothing to a sold-out event, with a report.
+//! - [`ledger`]: orders per second of the ledger path beside the naive transaction.
+//! - [`suite`]: all benchmarks of one run, written down with what they were measured on.
+
+pub mod admin;
+pub mod check;
+pub mod cli;
+pub mod cpu;
+pub mod crowd;
+pub mod demo;
+pub mod kubectl;
+pub mod latency;
+pub mod ledger;
+pub mod memory;
+pub mod outside;
+pub mod report;
+pub mod sale;
+pub mod say;
+pub mod stack_env;
+pub mod stats;
+pub mod suite;
+pub mod text;

@@ -1,0 +1,120 @@
+//! The command line of `ticket-bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use ticket_core::EventName;
+use ticket_testkit::Citus;
+use ticket_testkit::stack::{self, Given, Roles};
+
+use crate::demo::{self, Demo};
+use crate::ledger::Plan;
+use crate::sale::{self, Sale};
+use crate::stack_env::StackEnv;
+use crate::{report, say, suite};
+
+/// Simulated buyers, the demo and the benchmarks of the ticket platform.
+#[derive(Parser)]
+#[command(version)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Start the stack, apply the example, let the buyers buy it out, print the report, stop the stack.
+    Demo {
+        #[command(flatten)]
+        crowd: Crowd,
+        /// Leave the stack running and say how to go on.
+        #[arg(long, env = "KEEP", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
+        keep: bool,
+        /// The runtime as one process, or one per role.
+        #[arg(long, env = "ROLES", default_value = "all")]
+        roles: Roles,
+        /// Folder of the stack [default: .stack in the checkout].
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        #[command(flatten)]
+        given: Given,
+    },
+    /// Let the buyers come to an event of a stack that runs.
+    Buyers {
+        /// `<namespace>.<name>`; it must be on sale.
+        event: EventName,
+        #[command(flatten)]
+        crowd: Crowd,
+        /// Folder of the stack [default: .stack in the checkout].
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Measure the platform's paths beside their baselines; report in target/bench.
+    Suite {
+        /// One round over fewer orders.
+        #[arg(long, env = "QUICK", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
+        quick: bool,
+        /// Without Citus, also where it is installed.
+        #[arg(long)]
+        plain: bool,
+    },
+}
+
+#[derive(ClapArgs)]
+struct Crowd {
+    /// How many buyers come.
+    #[arg(long, env = "BUYERS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    buyers: u32,
+    /// Which buyers come: the same seed is the same crowd.
+    #[arg(long, env = "SEED", default_value_t = 1)]
+    seed: u64,
+}
+
+/// Carries out what was asked for. Says whether everything added up.
+pub async fn run(args: Args) -> anyhow::Result<bool> {
+    match args.verb {
+        Verb::Demo {
+            crowd: Crowd { buyers, seed },
+            keep,
+            roles,
+            dir,
+            given,
+        } => {
+            let dir = dir.unwrap_or_else(stack::default_dir);
+            Box::pin(demo::run(Demo {
+                dir,
+                roles,
+                given,
+                buyers,
+                seed,
+                keep,
+            }))
+            .await
+        }
+        Verb::Buyers {
+            event,
+            crowd: Crowd { buyers, seed },
+            dir,
+        } => {
+            let env = StackEnv::read(&dir.unwrap_or_else(stack::default_dir))?;
+            let sale = Sale {
+                event,
+                buyers,
+                seed,
+            };
+            let outcome = Box::pin(sale::hold(&env, &sale)).await?;
+            say::report(&report::of_sale(&sale, &outcome));
+            Ok(outcome.holds())
+        }
+        Verb::Suite { quick, plain } => {
+            let plan = if quick { Plan::quick() } else { Plan::full() };
+            let citus = if plain {
+                Citus::Never
+            } else {
+                Citus::IfInstalled
+            };
+            Box::pin(suite::run(plan, citus)).await?;
+            Ok(true)
+        }
+    }
+}

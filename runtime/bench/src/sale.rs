@@ -1,0 +1,189 @@
+//! One sale from the doors to the verdict: lets the crowd in, waits until the platform is quiet, collects what both sides
+//! say, and compares. It does not start or stop anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use ticket_core::EventName;
+use tokio::time::sleep;
+
+use crate::admin::Admin;
+use crate::check::{self, Evidence, Verdict};
+use crate::crowd::counters::Counters;
+use crate::crowd::{self, Invitation};
+use crate::memory;
+use crate::outside::{self, Audit, CategoryStock};
+use crate::stack_env::StackEnv;
+use crate::{say, text};
+
+/// How long the runtime may take to see an event that is open by its resource: it re-reads once a second.
+const ON_SALE_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// How long the stock store may be behind the ledger after the last buyer has gone.
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Between two looks at something that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Which crowd comes to which event.
+#[derive(Debug, Clone)]
+pub struct Sale {
+    /// The event; it must be on sale.
+    pub event: EventName,
+    /// How many people come.
+    pub buyers: u32,
+    /// Which people.
+    pub seed: u64,
+}
+
+/// What came of a sale.
+pub struct Outcome {
+    /// What both sides say.
+    pub evidence: Evidence,
+    /// What the comparison says.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Outcome {
+    /// Does everything add up?
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.verdicts.iter().all(Verdict::holds)
+    }
+}
+
+/// Holds the sale and judges it.
+///
+/// # Errors
+/// It could not be held or judged at all. What does not add up is a verdict, no error.
+pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
+    let admin = Admin::new(env)?;
+    let announced = on_sale(env, &sale.event).await?;
+    let quantity_max = admin.event(&sale.event).await?.max_per_buyer;
+    let before = admin.stock(&sale.event).await?;
+    let orders_before: BTreeSet<_> = admin
+        .orders(&sale.event)
+        .await?
+        .into_iter()
+        .map(|order| order.id)
+        .collect();
+    let units = announced.categories.iter().map(|category| {
+        let stock = before.iter().find(|stock| stock.name == category.name);
+        u64::try_from(stock.map_or(0, |stock| stock.capacity)).unwrap_or(0)
+    });
+    let invitation = Invitation {
+        event: sale.event.clone(),
+        units: units.collect(),
+        categories: announced.categories.clone(),
+        quantity_max,
+        buyers: sale.buyers,
+        seed: sale.seed,
+        api_url: env.api_url.clone(),
+        payments_url: env.payments_url.clone(),
+        jwt_secret: env.jwt_secret.clone(),
+    };
+
+    let counters = Arc::new(Counters::default());
+    let (opened, shown) = (Instant::now(), Arc::clone(&counters));
+    let line = move || progress_line(&shown, sale.buyers, opened.elapsed());
+    let book = say::while_showing(line, crowd::run(invitation, counters)).await?;
+
+    say::progress("everybody has gone; waiting until the platform is quiet");
+    let (after, audit) = quiet(&admin, &sale.event).await?;
+    let read_again = crowd::read_again(&book, &env.api_url, &env.jwt_secret).await?;
+    let read_again: BTreeMap<_, _> = read_again
+        .into_iter()
+        .map(|(id, order)| (id, order.map_err(|error| format!("{error:#}"))))
+        .collect();
+    let evidence = Evidence {
+        book,
+        categories: announced
+            .categories
+            .into_iter()
+            .map(|category| category.name)
+            .collect(),
+        quantity_max,
+        before,
+        after,
+        read_again,
+        orders_before,
+        orders: admin.orders(&sale.event).await?,
+        audit,
+        memory: memory::of_the_stack(&env.dir)?,
+    };
+    let verdicts = check::check(&evidence);
+    Ok(Outcome { evidence, verdicts })
+}
+
+/// Waits until the API sells the event's tickets.
+async fn on_sale(env: &StackEnv, event: &EventName) -> anyhow::Result<outside::Event> {
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(ON_SALE_WAIT_MAX)
+        .build()
+        .context("could not make an HTTP client")?;
+    let url = format!("{}/v1/events/{event}", env.api_url);
+    let started = Instant::now();
+    loop {
+        let answer = http
+            .get(&url)
+            .send()
+            .await
+            .with_context(|| format!("GET {url}"))?;
+        let status = answer.status();
+        let body = answer.text().await.with_context(|| format!("GET {url}"))?;
+        let said = if status.is_success() {
+            let announced: outside::Event = serde_json::from_str(&body)
+                .with_context(|| format!("GET {url}: not what the contract says: {body:.500}"))?;
+            if announced.sale == "on_sale" {
+                return Ok(announced);
+            }
+            announced.sale
+        } else {
+            format!("{status}")
+        };
+        anyhow::ensure!(
+            started.elapsed() < ON_SALE_WAIT_MAX,
+            "{event} is not on sale after {} s: {said}",
+            ON_SALE_WAIT_MAX.as_secs()
+        );
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Waits until nothing is held and the stock store has caught up, then takes the last look and the audit. When that does
+/// not come about in time, the last look is the evidence.
+async fn quiet(admin: &Admin, event: &EventName) -> anyhow::Result<(Vec<CategoryStock>, Audit)> {
+    let started = Instant::now();
+    loop {
+        let stock = admin.stock(event).await?;
+        let is_over = started.elapsed() >= QUIET_WAIT_MAX;
+        let is_quiet = stock
+            .iter()
+            .all(|stock| stock.held == 0 && stock.store_available == Some(stock.available));
+        if is_quiet || is_over {
+            let audit = admin.audit(event).await?;
+            // A check that was skipped says that it is not quiet yet; one that fails is never asked again.
+            if is_over || !audit.checks.iter().any(|check| check.skipped) {
+                return Ok((stock, audit));
+            }
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn progress_line(counters: &Counters, buyers: u32, since: Duration) -> String {
+    let now = counters.now();
+    format!(
+        "{:6.1} s  {} of {} buyers have gone, {} orders: {} paid, {} ended otherwise, {} open",
+        since.as_secs_f64(),
+        text::grouped(now.done),
+        text::grouped(u64::from(buyers)),
+        text::grouped(now.acknowledged),
+        text::grouped(now.paid),
+        text::grouped(now.ended_otherwise),
+        text::grouped(now.open()),
+    )
+}
