@@ -7,7 +7,7 @@ mod audit;
 mod events;
 mod orders;
 mod platform;
-mod problem;
+mod refusal;
 mod stock;
 
 use std::net::SocketAddr;
@@ -32,9 +32,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::api::Problem;
 use crate::availability::AvailabilityCache;
 use crate::catalog::{Catalog, EventEntry};
+use crate::problem::{self, Problem};
 use access::Tokens;
 use stock::Snapshots;
 
@@ -93,7 +93,7 @@ impl Admin {
         catalog
             .refresh()
             .await
-            .map_err(|error| problem::of_ledger(&error))?;
+            .map_err(|error| refusal::of_ledger(&error))?;
         catalog.snapshot().event(&name).cloned().ok_or_else(unknown)
     }
 }

@@ -10,7 +10,6 @@ mod order_view;
 mod orders;
 mod place;
 mod positions;
-mod problem;
 mod reads;
 mod sse;
 mod waiters;
@@ -35,9 +34,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::availability::AvailabilityCache;
 use crate::catalog::Catalog;
+use crate::problem;
 use buyer::Tokens;
 pub use positions::Positions;
-pub use problem::Problem;
 pub use reads::OrderReads;
 pub use waiters::Waiters;
 

@@ -10,5 +10,6 @@ mod commands;
 pub mod config;
 pub mod keeper;
 pub mod payments;
+pub mod problem;
 pub mod processor;
 pub mod roles;

@@ -13,7 +13,7 @@ use ticket_core::Code;
 use tracing::info;
 
 use super::Admin;
-use crate::api::Problem;
+use crate::problem::Problem;
 
 /// What a token allows. A manager may do all that a viewer may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,8 +8,8 @@ use ticket_admin::AuditReport;
 use ticket_core::Code;
 
 use super::Admin;
-use crate::api::Problem;
 use crate::audit::Auditor;
+use crate::problem::Problem;
 
 pub(super) async fn run(
     State(admin): State<Arc<Admin>>,

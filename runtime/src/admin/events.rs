@@ -9,10 +9,10 @@ use ticket_admin::{Amount, CategoryView, Counts, EventView, List};
 use ticket_core::{Money, StockCounts, clock};
 use ticket_ledger::StockShardRow;
 
-use super::{Admin, problem};
-use crate::api::Problem;
+use super::{Admin, refusal};
 use crate::availability::SaleState;
 use crate::catalog::EventEntry;
+use crate::problem::Problem;
 
 /// Events that are read at the same time for a list: a share of the ledger's connections.
 const EVENTS_AT_ONCE: usize = 4;
@@ -43,7 +43,7 @@ pub(super) async fn get(
 
 async fn view(admin: &Admin, event: &Arc<EventEntry>) -> Result<EventView, Problem> {
     let rows = admin.parts.ledger.stock(event.id()).await;
-    let rows = rows.map_err(|error| problem::of_ledger(&error))?;
+    let rows = rows.map_err(|error| refusal::of_ledger(&error))?;
     let look = admin.availability.look(event).await;
     // A store that does not answer is one that is warming up.
     let armed = admin.parts.stock.state(event.id()).await.ok().flatten();

@@ -21,10 +21,10 @@ use ticket_telemetry::chain;
 use tracing::warn;
 
 use super::events::amount;
-use super::{Admin, problem};
-use crate::api::Problem;
+use super::{Admin, refusal};
 use crate::catalog::ShardEntry;
 use crate::commands;
+use crate::problem::Problem;
 
 /// Orders on a page when nothing else is wanted.
 const LIMIT_DEFAULT: u32 = 100;
@@ -76,7 +76,7 @@ pub(super) async fn list(
         {
             return Problem::invalid("cursor", cause.why);
         }
-        problem::of_ledger(&error)
+        refusal::of_ledger(&error)
     })?;
     let snapshot = admin.parts.catalog.snapshot();
     let view = |(id, record): (OrderRef, OrderRecord)| {
@@ -167,7 +167,7 @@ async fn find(admin: &Admin, id: &str) -> Result<(OrderRef, ShardEntry), Problem
     catalog
         .refresh()
         .await
-        .map_err(|error| problem::of_ledger(&error))?;
+        .map_err(|error| refusal::of_ledger(&error))?;
     let shard = catalog
         .snapshot()
         .shard(id.shard)
@@ -183,7 +183,7 @@ async fn order(
     shard: &ShardEntry,
 ) -> Result<(OrderState, OrderView), Problem> {
     let found = admin.parts.ledger.order(id).await;
-    if let Some(record) = found.map_err(|error| problem::of_ledger(&error))? {
+    if let Some(record) = found.map_err(|error| refusal::of_ledger(&error))? {
         return Ok((record.state, decided(id, &record, shard, true)));
     }
     let record = admin.parts.stock.record(shard.event.id(), id.order).await;

@@ -13,15 +13,15 @@ use ticket_telemetry::chain;
 use tracing::debug;
 
 use super::access::Role;
-use super::{Admin, problem};
-use crate::api::Problem;
+use super::{Admin, refusal};
+use crate::problem::Problem;
 
 /// Longest wait for a server that says whether it is there.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 
 pub(super) async fn shards(State(admin): State<Arc<Admin>>) -> Result<Json<ShardsView>, Problem> {
     let topology = admin.parts.ledger.topology().await;
-    let topology = topology.map_err(|error| problem::of_ledger(&error))?;
+    let topology = topology.map_err(|error| refusal::of_ledger(&error))?;
     let nodes = topology.nodes.into_iter().map(|node| NodeView {
         role: node.role.as_str().to_owned(),
         name: node.name,

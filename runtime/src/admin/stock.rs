@@ -18,9 +18,9 @@ use ticket_core::{EventId, StockShardId, clock};
 
 use super::events::{counts, sum};
 use super::platform::waiting;
-use super::{Admin, problem};
-use crate::api::Problem;
+use super::{Admin, refusal};
 use crate::catalog::EventEntry;
+use crate::problem::Problem;
 
 /// How often a stream sends a snapshot. The contract wants one at least each second, so reading takes its time off.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(800);
@@ -126,7 +126,7 @@ impl Snapshots {
 async fn read(admin: &Admin, event: &Arc<EventEntry>) -> Result<StockView, Problem> {
     let rows = admin.parts.ledger.stock(event.id());
     let (rows, store, lag) = tokio::join!(rows, store(admin, event), lag(admin, event));
-    let rows = rows.map_err(|error| problem::of_ledger(&error))?;
+    let rows = rows.map_err(|error| refusal::of_ledger(&error))?;
     let Store { armed_epoch, left } = store.unwrap_or_default();
     let mut categories = Vec::with_capacity(event.categories.len());
     for category in &event.categories {

@@ -6,7 +6,7 @@ use axum::http::header;
 use serde::de::DeserializeOwned;
 use ticket_core::Code;
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Largest body of a request, bytes (CONTRACT section 2).
 pub(crate) const REQUEST_BYTES_MAX: usize = 64 * 1024;

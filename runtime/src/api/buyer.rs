@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ticket_core::{BuyerId, Code};
 
 use super::Api;
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// How far a buyer's clock may be off, seconds.
 const CLOCK_SKEW_S: u64 = 5;

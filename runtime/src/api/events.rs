@@ -12,9 +12,9 @@ use serde::Serialize;
 use ticket_core::{Money, clock};
 
 use super::Api;
-use super::problem::Problem;
 use crate::availability::{Availability, SaleState};
 use crate::catalog::EventEntry;
+use crate::problem::Problem;
 
 #[derive(Serialize)]
 struct EventView {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use metrics::{counter, histogram};
 
 use super::REQUEST_DEADLINE;
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Gives up a request that takes longer than [`REQUEST_DEADLINE`].
 pub(crate) async fn deadline(request: Request, next: Next) -> Response {

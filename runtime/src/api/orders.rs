@@ -15,8 +15,8 @@ use ticket_core::{
 use super::Api;
 use super::buyer::Buyer;
 use super::order_view::OrderView;
-use super::problem::Problem;
 use crate::catalog::{EventEntry, ShardEntry};
+use crate::problem::Problem;
 
 /// `GET /v1/orders/{id}`
 pub(crate) async fn get(

@@ -21,9 +21,9 @@ use super::Api;
 use super::body::JsonBody;
 use super::buyer::Buyer;
 use super::order_view::OrderView;
-use super::problem::Problem;
 use super::wants;
 use crate::catalog::{CategoryEntry, EventEntry, Sale, ShardEntry};
+use crate::problem::Problem;
 
 /// Most tickets of one order, whatever the event's limit per buyer says.
 const QUANTITY_MAX: i64 = 1_000;

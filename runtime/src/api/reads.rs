@@ -7,7 +7,7 @@ use ticket_ledger::{Ledger, LedgerError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Reads that may wait; beyond it the API says `overloaded`.
 const WAITING_READS_MAX: usize = 8_192;

@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 use super::Api;
 use super::buyer::Buyer;
 use super::order_view::OrderView;
-use super::problem::Problem;
 use super::waiters::Waiter;
 use crate::catalog::ShardEntry;
+use crate::problem::Problem;
 
 /// Events that a slow listener may be behind before we wait for it.
 const LISTENER_EVENTS_MAX: usize = 4;

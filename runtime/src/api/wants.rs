@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use ticket_core::ids::IDEMPOTENCY_KEY_BYTES_MAX;
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Longest `Prefer: wait=N`, seconds (CONTRACT section 2).
 const WAIT_S_MAX: u64 = 30;

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::Api;
 use super::body::{WEBHOOK_BYTES_MAX, read};
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Takes a webhook.
 pub(crate) async fn receive(

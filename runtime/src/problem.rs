@@ -1,5 +1,5 @@
 //! Errors as RFC 9457 problem documents with stable codes. Handlers return a [`Problem`]; [`render`] is the only place
-//! that writes one, so that every error of the API, also of the router itself, looks the same.
+//! that writes one, so that every error of both APIs, also of the routers themselves, looks the same.
 
 use axum::Json;
 use axum::extract::Request;
