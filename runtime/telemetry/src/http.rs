@@ -29,7 +29,11 @@ pub async fn serve(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> Result<(), TelemetryError> {
-    let router = routes(health).route("/metrics", get(scrape).with_state(metrics.clone()));
+    // At the root, too: a metrics URL is complete for a scraper, and the base of the others for a person.
+    let metrics_routes = Router::new()
+        .route("/", get(scrape))
+        .route("/metrics", get(scrape));
+    let router = routes(health).merge(metrics_routes.with_state(metrics.clone()));
     let server =
         axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod down;
 #[cfg(test)]
+mod looks;
+#[cfg(test)]
 mod money;
 #[cfg(test)]
 mod refusals;

@@ -21,6 +21,7 @@ use ticket_testkit::{
 pub(crate) const JWT_SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
 pub(crate) const MANAGER: &str = "manager-token";
+pub(crate) const VIEWER: &str = "viewer-token";
 
 /// Longest wait for something that happens by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,6 +53,7 @@ pub(crate) struct Sale {
     pub(crate) name: String,
     pub(crate) id: EventId,
     pub(crate) api: String,
+    pub(crate) admin: String,
     pub(crate) payments: String,
     _runtime: Product,
     pub(crate) redis: Option<RedisServer>,
@@ -121,9 +123,11 @@ impl Sale {
             ),
             ("TICKET_BUYER_JWT_SECRET", JWT_SECRET),
             ("TICKET_ADMIN_TOKEN", MANAGER),
+            ("TICKET_ADMIN_VIEWER_TOKEN", VIEWER),
             ("TICKET_PAYMENTS_URL", &payments),
             ("TICKET_WEBHOOK_SECRET", WEBHOOK_SECRET),
         ]);
+        let admin = format!("http://127.0.0.1:{}", admin_port.port());
         drop((api_port, admin_port));
         let runtime = ProductOptions::runtime("all", runtime);
         let runtime = Product::start(own("runtime"), runtime).await.unwrap();
@@ -133,6 +137,7 @@ impl Sale {
             name,
             id,
             api,
+            admin,
             payments,
             _runtime: runtime,
             redis,
@@ -165,6 +170,13 @@ impl Sale {
 
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.api))
+    }
+
+    /// A call of the admin API.
+    pub(crate) fn ask(&self, method: reqwest::Method, path: &str, token: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}/admin/v1{path}", self.admin))
+            .bearer_auth(token)
     }
 
     /// A place as `buyer` with `key`.

@@ -41,12 +41,14 @@ fn story(number: u32, end: Option<(State, Option<Reason>)>) -> Story {
         after: Duration::ZERO,
         last_state,
         last_reason,
-        deed: match last_state {
-            State::Paid => Deed::Paid,
-            State::PaymentFailed => Deed::Blocked,
-            State::Cancelled => Deed::Cancelled,
-            _ => Deed::Nothing,
-        },
+        deed: [
+            (State::Paid, Deed::Paid),
+            (State::PaymentFailed, Deed::Blocked),
+            (State::Cancelled, Deed::Cancelled),
+        ]
+        .into_iter()
+        .find_map(|(state, deed)| (state == last_state).then_some(deed))
+        .unwrap_or(Deed::Nothing),
         was_in_time: true,
     });
     Story {

@@ -75,18 +75,15 @@ pub(super) async fn up(stack: &Stack, servers: &Servers, roles: Roles) -> Result
     let (sandbox, operator, runtime) = tokio::join!(sandbox, operator, runtime);
     let (_, operator, runtime): (String, String, Vec<(String, String)>) =
         (sandbox?, operator?, runtime?);
-    addresses.add("TICKET_OPERATOR_METRICS_URL", format!("{operator}/metrics"));
-    for (name, url) in &runtime {
+    addresses.add("TICKET_OPERATOR_METRICS_URL", operator);
+    for (name, url) in runtime {
         if roles == Roles::Split {
-            let name = name.replace('-', "_").to_uppercase();
-            addresses.add(
-                &format!("TICKET_{name}_METRICS_URL"),
-                format!("{url}/metrics"),
-            );
+            let variable = name.replace('-', "_").to_uppercase();
+            addresses.add(&format!("TICKET_{variable}_METRICS_URL"), url.clone());
         }
         // With a process per role it is the API's: that is where buyers are counted.
         if name == "runtime" || name == "runtime-api" {
-            addresses.add("TICKET_RUNTIME_METRICS_URL", format!("{url}/metrics"));
+            addresses.add("TICKET_RUNTIME_METRICS_URL", url);
         }
     }
     Ok(addresses)
