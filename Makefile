@@ -39,7 +39,7 @@ test: install-all build ## Run every test against real servers
 	timeout --kill-after=30 $(TEST_LIMIT_S) $(CARGO) test --workspace --no-fail-fast
 
 bench: install ## Run the benchmarks with their baselines; report in target/bench
-	@$(CARGO) build --release --workspace
+	@$(CARGO) build --release -p ticket-bench -p ticket-runtime
 	@$(TARGET)/release/ticket-bench suite
 
 lint: ## Formatting and lints, warnings as errors

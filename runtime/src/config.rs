@@ -136,13 +136,20 @@ pub struct Settings {
     pub log: String,
 }
 
-/// A setting that the role needs is not there, or two contradict each other.
+/// A setting that the role needs is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} is needed by the role {role}; set {variable}")]
+#[error("the role {role} needs {variable}, or the flag --{}", flag(variable))]
 pub struct MissingSetting {
-    setting: &'static str,
     variable: &'static str,
     role: &'static str,
+}
+
+/// The flag of an environment variable: every setting has both.
+fn flag(variable: &str) -> String {
+    variable
+        .trim_start_matches("TICKET_")
+        .to_lowercase()
+        .replace('_', "-")
 }
 
 impl Settings {
@@ -153,21 +160,17 @@ impl Settings {
     }
 }
 
-/// `value`, or an error that names flag and variable.
+/// `value`, or an error that names variable and flag.
 ///
 /// # Errors
 /// [`MissingSetting`].
 pub fn need<T: Clone>(
     value: Option<&T>,
-    setting: &'static str,
     variable: &'static str,
     role: Role,
 ) -> Result<T, MissingSetting> {
-    value.cloned().ok_or(MissingSetting {
-        setting,
-        variable,
-        role: role.service(),
-    })
+    let role = role.service();
+    value.cloned().ok_or(MissingSetting { variable, role })
 }
 
 #[cfg(test)]
@@ -179,6 +182,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_missing_setting_is_named_as_variable_and_as_flag() {
+        let missing = need::<u8>(None, "TICKET_API_LISTEN", Role::Api).unwrap_err();
+        let words = missing.to_string();
+        assert_eq!(
+            words,
+            "the role runtime-api needs TICKET_API_LISTEN, or the flag --api-listen"
+        );
+        let command = Cli::command();
+        assert!(
+            command
+                .get_arguments()
+                .any(|flag| flag.get_long() == Some("api-listen"))
+        );
     }
 
     #[test]

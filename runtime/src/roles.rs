@@ -63,18 +63,12 @@ async fn run_sandbox(settings: Settings) -> anyhow::Result<()> {
     let role = Role::Sandbox;
     let listen = need(
         settings.sandbox_listen.as_ref(),
-        "sandbox-listen",
         "TICKET_SANDBOX_LISTEN",
         role,
     )?;
-    let url = need(
-        settings.webhook_url.as_ref(),
-        "webhook-url",
-        "TICKET_WEBHOOK_URL",
-        role,
-    )?;
+    let url = need(settings.webhook_url.as_ref(), "TICKET_WEBHOOK_URL", role)?;
     let secret = settings.webhook_secret.first();
-    let secret = need(secret, "webhook-secret", "TICKET_WEBHOOK_SECRET", role)?;
+    let secret = need(secret, "TICKET_WEBHOOK_SECRET", role)?;
     let config = SandboxConfig {
         listen,
         webhook_url: url,
@@ -85,12 +79,7 @@ async fn run_sandbox(settings: Settings) -> anyhow::Result<()> {
 }
 
 fn ledger(settings: &Settings, role: Role) -> anyhow::Result<Ledger> {
-    let url = need(
-        settings.database_url.as_ref(),
-        "database-url",
-        "TICKET_DATABASE_URL",
-        role,
-    )?;
+    let url = need(settings.database_url.as_ref(), "TICKET_DATABASE_URL", role)?;
     Ok(Ledger::connect(&LedgerConfig::new(&url))?)
 }
 
@@ -115,14 +104,9 @@ struct Clients {
 
 impl Clients {
     async fn connect(role: Role, settings: &Settings) -> anyhow::Result<Self> {
-        let redis = need(
-            settings.redis_url.as_ref(),
-            "redis-url",
-            "TICKET_REDIS_URL",
-            role,
-        )?;
+        let redis = need(settings.redis_url.as_ref(), "TICKET_REDIS_URL", role)?;
         let brokers = settings.kafka_brokers.as_ref();
-        let brokers = need(brokers, "kafka-brokers", "TICKET_KAFKA_BROKERS", role)?;
+        let brokers = need(brokers, "TICKET_KAFKA_BROKERS", role)?;
         let bus = BusConfig::new(brokers, role.service());
         let ledger = ledger(settings, role)?;
         let prefix = settings.prefix();
@@ -245,17 +229,11 @@ async fn start_api(
     settings: &Settings,
     role: Role,
 ) -> anyhow::Result<()> {
-    let listen = need(
-        settings.api_listen.as_ref(),
-        "api-listen",
-        "TICKET_API_LISTEN",
-        role,
-    )?;
+    let listen = need(settings.api_listen.as_ref(), "TICKET_API_LISTEN", role)?;
     let secret = settings.buyer_jwt_secret.as_ref();
-    let secret = need(secret, "buyer-jwt-secret", "TICKET_BUYER_JWT_SECRET", role)?;
+    let secret = need(secret, "TICKET_BUYER_JWT_SECRET", role)?;
     need(
         settings.webhook_secret.first(),
-        "webhook-secret",
         "TICKET_WEBHOOK_SECRET",
         role,
     )?;
@@ -290,14 +268,9 @@ async fn start_admin(
     settings: &Settings,
     role: Role,
 ) -> anyhow::Result<()> {
-    let listen = need(
-        settings.admin_listen.as_ref(),
-        "admin-listen",
-        "TICKET_ADMIN_LISTEN",
-        role,
-    )?;
+    let listen = need(settings.admin_listen.as_ref(), "TICKET_ADMIN_LISTEN", role)?;
     let manager = settings.admin_token.as_ref();
-    let manager = need(manager, "admin-token", "TICKET_ADMIN_TOKEN", role)?;
+    let manager = need(manager, "TICKET_ADMIN_TOKEN", role)?;
     let provider = provider(settings, role)?;
     let listener = bind(listen, "the admin API").await?;
     info!(%listen, "admin API listens");
@@ -380,12 +353,7 @@ fn start_payments(
 }
 
 fn provider(settings: &Settings, role: Role) -> anyhow::Result<Arc<StripeClient>> {
-    let url = need(
-        settings.payments_url.as_ref(),
-        "payments-url",
-        "TICKET_PAYMENTS_URL",
-        role,
-    )?;
+    let url = need(settings.payments_url.as_ref(), "TICKET_PAYMENTS_URL", role)?;
     let mut config = StripeConfig::new(url);
     config.secret_key.clone_from(&settings.payments_key);
     config.payments_per_second = settings.payments_per_second;

@@ -100,26 +100,8 @@ impl Ledger {
         rows.into_iter().map(OrderRow::into_record).collect()
     }
 
-    /// Orders whose hold was over at `now`, the longest overdue first, over all events; at most `limit`.
-    pub async fn due_holds(&self, now: Timestamp, limit: u32) -> Result<Vec<OrderRef>> {
-        let mut connection = self.acquire().await?;
-        let rows: Vec<(i64, Uuid)> = sqlx::query_as(
-            "SELECT stock_shard_id, order_id FROM orders WHERE hold_expires_at <= $1 \
-             ORDER BY hold_expires_at LIMIT $2",
-        )
-        .bind(now.to_sqlx())
-        .bind(i64::from(limit))
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(|cause| LedgerError::Read {
-            what: "due holds",
-            cause,
-        })?;
-        references(rows)
-    }
-
-    /// The same, of these stock shards only: for an owner whose holds may stand behind many that others own.
-    pub async fn due_holds_of(
+    /// Orders of these stock shards whose hold was over at `now`, the longest overdue first; at most `limit`.
+    pub async fn due_holds(
         &self,
         shards: &[StockShardId],
         now: Timestamp,

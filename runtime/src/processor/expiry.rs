@@ -99,7 +99,7 @@ impl Expiry {
                 continue;
             }
             let now = clock::now();
-            let due = match ledger.due_holds_of(&shards, now, HOLDS_PER_LOOK_MAX).await {
+            let due = match ledger.due_holds(&shards, now, HOLDS_PER_LOOK_MAX).await {
                 Ok(due) => due,
                 Err(error) => {
                     warn!(error = %chain(&error), code = error.code(), "holds not looked at");
