@@ -59,6 +59,12 @@ pub async fn run(demo: Demo) -> anyhow::Result<bool> {
             "the stack ran before the demo and is left running; stop it: make stack-down",
         );
     } else {
+        // Redis and the sandbox forget everything when they stop: what stayed in the ledger would match nothing.
+        if let Ok((env, true)) = &result {
+            let kubectl = Kubectl::new(&env.kubeconfig)?;
+            let why = "the sale is over: its event is deleted with its data";
+            event::remove(&kubectl, why).await?;
+        }
         say::progress("stopping the stack");
         stack::down(&demo.dir, &telling)
             .await

@@ -35,7 +35,8 @@ pub(super) async fn untouched(kubectl: &Kubectl, env: &StackEnv) -> anyhow::Resu
     let file = file.to_str().context("the checkout's path is not UTF-8")?;
     let admin = Admin::new(env)?;
     for _ in 0..ROUNDS_MAX {
-        remove(kubectl).await?;
+        let why = "an earlier run left the event: it is deleted with its data";
+        remove(kubectl, why).await?;
         say::progress(&format!("kubectl apply --server-side -f {EXAMPLE}"));
         kubectl
             .run(&["apply", "--server-side", "--force-conflicts", "-f", file])
@@ -63,8 +64,8 @@ pub(super) async fn untouched(kubectl: &Kubectl, env: &StackEnv) -> anyhow::Resu
     anyhow::bail!("{event} has orders although it was deleted with its data and applied anew")
 }
 
-/// Removes what an earlier run left, with its data.
-async fn remove(kubectl: &Kubectl) -> anyhow::Result<()> {
+/// Removes the event with its data, if it is there; `why` is for whoever watches.
+pub(super) async fn remove(kubectl: &Kubectl, why: &str) -> anyhow::Result<()> {
     let there = [
         "get",
         RESOURCE,
@@ -77,7 +78,7 @@ async fn remove(kubectl: &Kubectl) -> anyhow::Result<()> {
     if kubectl.run(&there).await?.trim().is_empty() {
         return Ok(());
     }
-    say::progress("an earlier run left the event: it is deleted with its data");
+    say::progress(why);
     let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
     kubectl
         .run(&[
