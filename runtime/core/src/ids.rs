@@ -293,6 +293,9 @@ impl From<BuyerId> for String {
     }
 }
 
+/// Bytes of the event's id that an order's id begins with.
+const EVENT_PREFIX_BYTES: usize = 4;
+
 /// What an order is called inside the platform: a function of event, buyer and `Idempotency-Key`, so that the same
 /// request is the same order on every server and for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -300,8 +303,12 @@ impl From<BuyerId> for String {
 pub struct OrderId(pub Uuid);
 
 impl OrderId {
-    /// UUID version 8 (RFC 9562, section 5.8) over SHA-256 of `event id (16 bytes) || length of buyer (4 bytes, big
-    /// endian) || buyer || key`: the length keeps `("ab", "c")` and `("a", "bc")` apart.
+    /// UUID version 8 (RFC 9562, section 5.8): the event's first four bytes, then SHA-256 of `event id (16 bytes) ||
+    /// length of buyer (4 bytes, big endian) || buyer || key`; the length keeps `("ab", "c")` and `("a", "bc")` apart.
+    ///
+    /// Because the orders of an event begin alike, they lie together in the ledger's index of order ids: what a sale
+    /// writes stays in memory however many orders of other sales there are, and the orders of an event are one range.
+    /// The 90 bits of hash that are left keep the orders of one event apart.
     #[must_use]
     pub fn derive(event: EventId, buyer: &BuyerId, idempotency_key: &str) -> Self {
         use sha2::{Digest, Sha256};
@@ -315,8 +322,27 @@ impl OrderId {
             .chain_update(idempotency_key.as_bytes())
             .finalize();
         let mut id = [0_u8; 16];
-        id.copy_from_slice(&digest[..16]);
+        let (head, tail) = id.split_at_mut(EVENT_PREFIX_BYTES);
+        head.copy_from_slice(&event.0.as_bytes()[..EVENT_PREFIX_BYTES]);
+        tail.copy_from_slice(&digest[..16 - EVENT_PREFIX_BYTES]);
         Self(Uuid::new_v8(id))
+    }
+
+    /// Smallest and largest id that an order of `event` can have.
+    #[must_use]
+    pub fn range_of(event: EventId) -> (Self, Self) {
+        let end = |fill: u8| {
+            let mut id = [fill; 16];
+            id[..EVENT_PREFIX_BYTES].copy_from_slice(&event.0.as_bytes()[..EVENT_PREFIX_BYTES]);
+            Self(Uuid::from_bytes(id))
+        };
+        (end(0), end(0xff))
+    }
+
+    /// Does the id lie in the range of `event`? Two events may share a range: it says no for certain, yes not quite.
+    #[must_use]
+    pub fn may_be_of(self, event: EventId) -> bool {
+        self.0.as_bytes()[..EVENT_PREFIX_BYTES] == event.0.as_bytes()[..EVENT_PREFIX_BYTES]
     }
 }
 
@@ -405,6 +431,18 @@ mod tests {
             id,
             OrderId::derive(EventId(Uuid::from_u128(8)), &buyer("ab"), "c")
         );
+    }
+
+    #[test]
+    fn the_orders_of_an_event_are_one_range_and_no_other_event_has_it() {
+        let (event, other) = (EventId::random(), EventId::random());
+        let (first, last) = OrderId::range_of(event);
+        for number in 0..100 {
+            let buyer = BuyerId::new(format!("buyer {number}")).unwrap();
+            let order = OrderId::derive(event, &buyer, "key");
+            assert!((first..=last).contains(&order) && order.may_be_of(event));
+            assert!(!OrderId::derive(other, &buyer, "key").may_be_of(event));
+        }
     }
 
     #[test]

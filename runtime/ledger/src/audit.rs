@@ -76,6 +76,7 @@ impl Ledger {
         };
         let mut connection = self.acquire().await?;
         let ids = shards::shard_ids(&mut connection, event).await?;
+        let (first, last) = OrderId::range_of(event);
         // One statement, joined shard by shard: each shard and its orders come from the same snapshot, also on Citus.
         let rows: Vec<AuditColumns> = sqlx::query_as(
             "SELECT s.stock_shard_id, s.category, s.epoch, s.version, s.capacity, s.available, \
@@ -89,22 +90,26 @@ impl Ledger {
                    count(*) FILTER (WHERE state = 5), count(*) FILTER (WHERE state = 6), \
                    count(*) FILTER (WHERE state = 7), count(*) FILTER (WHERE state = 8), \
                    count(*) FILTER (WHERE state = 9)]::bigint[] AS by_state \
-               FROM orders WHERE quantity > 0 AND stock_shard_id = ANY ($1) GROUP BY stock_shard_id \
+               FROM orders WHERE order_id BETWEEN $2 AND $3 AND stock_shard_id = ANY ($1) GROUP BY stock_shard_id \
              ) o ON o.stock_shard_id = s.stock_shard_id \
              WHERE s.stock_shard_id = ANY ($1) ORDER BY s.stock_shard_id",
         )
         .bind(&ids)
+        .bind(first.0)
+        .bind(last.0)
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;
         let stuck: Vec<(i64, Uuid, i16, SqlTimestamp)> = sqlx::query_as(
             "SELECT stock_shard_id, order_id, state, coalesce(hold_expires_at, updated_at) AS since \
-             FROM orders WHERE quantity > 0 AND stock_shard_id = ANY ($1) AND state IN (1, 2, 4) \
+             FROM orders WHERE order_id BETWEEN $4 AND $5 AND stock_shard_id = ANY ($1) AND state IN (1, 2, 4) \
              AND coalesce(hold_expires_at, updated_at) < $2 ORDER BY since LIMIT $3",
         )
         .bind(&ids)
         .bind(stuck_before.to_sqlx())
         .bind(STUCK_ORDERS_MAX)
+        .bind(first.0)
+        .bind(last.0)
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;

@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 use sqlx::{Connection, FromRow, PgConnection};
 use ticket_core::{
-    CategoryName, Currency, Epoch, EventId, EventName, InvalidId, Money, StockShardId,
+    CategoryName, Currency, Epoch, EventId, EventName, InvalidId, Money, OrderId, StockShardId,
 };
 use uuid::Uuid;
 
 use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
+
+/// Stock shards whose rows one statement of a deletion takes away.
+const SHARDS_PER_DELETE_MAX: usize = 64;
 
 /// A sale as the operator wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,19 +196,23 @@ impl Ledger {
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;
-        // Stock first: without its row no call adds an order. Shard by shard, so that no statement grows with the sale's
-        // shards; the catalog, which this list comes from, goes last.
-        for shard in shards {
-            for rows in [
-                "DELETE FROM stock_shards WHERE stock_shard_id = $1",
-                "DELETE FROM orders WHERE stock_shard_id = $1 AND quantity > 0",
-            ] {
-                sqlx::query(rows)
-                    .bind(shard)
-                    .execute(&mut *connection)
-                    .await
-                    .map_err(failed)?;
-            }
+        // Stock first: without its row no call adds an order. The catalog, which this list comes from, goes last.
+        let (first, last) = OrderId::range_of(event);
+        for shards in shards.chunks(SHARDS_PER_DELETE_MAX) {
+            sqlx::query("DELETE FROM stock_shards WHERE stock_shard_id = ANY ($1)")
+                .bind(shards)
+                .execute(&mut *connection)
+                .await
+                .map_err(failed)?;
+            sqlx::query(
+                "DELETE FROM orders WHERE order_id BETWEEN $2 AND $3 AND stock_shard_id = ANY ($1)",
+            )
+            .bind(shards)
+            .bind(first.0)
+            .bind(last.0)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
         }
         sqlx::query("DELETE FROM events WHERE event_id = $1")
             .bind(event.0)

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 use ticket_bus::Tail;
 use ticket_core::{FactBatch, OrderId, OrderRecord, OrderRef, State};
-use ticket_ledger::{LedgerError, OrderCursor};
+use ticket_ledger::LedgerError;
 use ticket_payments::Provider;
 
 use super::{Auditor, Findings, ORDERS_MAX, PAGE_ORDERS, Verdict, is_under_way};
@@ -78,13 +78,10 @@ impl<P: Provider> Auditor<'_, P> {
                 .ledger
                 .event_orders(event.id(), after, PAGE_ORDERS)
                 .await?;
-            let Some((order, record)) = page.last() else {
+            let Some((last, _)) = page.last() else {
                 return Ok(Some(kept));
             };
-            after = Some(OrderCursor {
-                order: *order,
-                created_at: record.created_at,
-            });
+            after = Some(*last);
             kept.extend(page.iter().map(|(reference, record)| Kept {
                 reference: *reference,
                 version: record.version,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ticket_core::{Currency, Money, OrderRecord, OrderRef, State};
-use ticket_ledger::{LedgerError, OrderCursor};
+use ticket_ledger::LedgerError;
 use ticket_payments::{PaymentError, PaymentStatus, Provider, RefundStatus};
 
 use super::{Auditor, Findings, ORDERS_MAX, PAGE_ORDERS, Verdict, is_under_way};
@@ -68,13 +68,10 @@ impl<P: Provider> Auditor<'_, P> {
                 Ok(page) => page,
                 Err(error) => return Verdict::unknown(&error),
             };
-            let Some((order, record)) = page.last() else {
+            let Some((last, _)) = page.last() else {
                 break;
             };
-            after = Some(OrderCursor {
-                order: *order,
-                created_at: record.created_at,
-            });
+            after = Some(*last);
             for (reference, record) in &page {
                 books.enter(*reference, record);
             }
