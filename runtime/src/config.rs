@@ -118,11 +118,11 @@ pub struct Settings {
     )]
     pub webhook_secret: Vec<SecretString>,
     /// Messages that the processor takes at once; 1 is one message at a time
-    #[arg(long, env = "TICKET_CONSUMER_MAX_BATCH", default_value = "500",
+    #[arg(long, env = "TICKET_CONSUMER_MAX_BATCH", default_value = "1000",
         value_parser = clap::value_parser!(u32).range(1..=2_000))]
     pub consumer_max_batch: u32,
-    /// How long a batch may wait to gather, milliseconds
-    #[arg(long, env = "TICKET_CONSUMER_GATHER_MS", default_value = "5",
+    /// How long a batch may wait to gather while orders come fast enough that it pays, milliseconds
+    #[arg(long, env = "TICKET_CONSUMER_GATHER_MS", default_value = "20",
         value_parser = clap::value_parser!(u64).range(0..=100))]
     pub consumer_gather_ms: u64,
     /// Where the sandbox listens

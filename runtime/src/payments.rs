@@ -210,7 +210,9 @@ impl<P: Provider> PaymentsHandler<P> {
 }
 
 impl<P: Provider + 'static> BatchHandler for PaymentsHandler<P> {
-    async fn handle(&mut self, batch: &[Record]) -> Result<(), HandlerError> {
+    type Outcome = ();
+
+    async fn handle(&self, batch: &[Record]) -> Result<(), HandlerError> {
         let result = self.work_off(batch).await;
         // Every call to the provider is idempotent, so the whole batch may come again.
         result.map_err(|error| HandlerError::new(ErrorClass::Retry, error.code(), error))

@@ -93,15 +93,18 @@ impl PartitionProcessor {
         }
     }
 
-    async fn process(&self, batch: &[Record]) -> Result<(), ProcessError> {
+    async fn decide(&self, batch: &[Record]) -> Result<Vec<FactBatch>, ProcessError> {
         let shared = &self.shared;
         let work = decide::sort(shared, &self.source, batch).await?;
         let decided = try_join_all(work.into_iter().map(|work| decide::decide(shared, work)));
-        let decided: Vec<FactBatch> = decided.await?.into_iter().flatten().collect();
-        // Facts first, stock store second, offset last: a crash between any two repeats what follows, and receivers drop
-        // what they have seen.
-        self.publish(&decided).await?;
-        store::bring_in_line(&shared.stock, &decided)
+        Ok(decided.await?.into_iter().flatten().collect())
+    }
+
+    /// Facts first, stock store second, offset last: a crash between any two repeats what follows, and receivers drop
+    /// what they have seen.
+    async fn tell(&self, decided: &[FactBatch]) -> Result<(), ProcessError> {
+        self.publish(decided).await?;
+        store::bring_in_line(&self.shared.stock, decided)
             .await
             .map_err(ProcessError::Settle)
     }
@@ -125,11 +128,23 @@ impl PartitionProcessor {
     }
 }
 
+impl From<ProcessError> for HandlerError {
+    fn from(error: ProcessError) -> Self {
+        Self::new(error.class(), error.code(), error)
+    }
+}
+
 impl BatchHandler for PartitionProcessor {
-    async fn handle(&mut self, batch: &[Record]) -> Result<(), HandlerError> {
+    /// What the ledger decided, per stock shard.
+    type Outcome = Vec<FactBatch>;
+
+    async fn handle(&self, batch: &[Record]) -> Result<Vec<FactBatch>, HandlerError> {
         metrics::histogram!("ticket_batch_orders")
             .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
-        let result = self.process(batch).await;
-        result.map_err(|error| HandlerError::new(error.class(), error.code(), error))
+        Ok(self.decide(batch).await?)
+    }
+
+    async fn finish(&self, decided: &Vec<FactBatch>) -> Result<(), HandlerError> {
+        Ok(self.tell(decided).await?)
     }
 }

@@ -1,14 +1,16 @@
 //! A member of a consumer group: one ordered queue and one task per partition.
 //!
-//! It promises, for each partition: batches are handled in log order, one at a time, by one task in the group; an offset
-//! is committed only after its batch was handled; before a partition is given away, the running batch ends (or is
-//! broken off at a deadline), its offset is committed and the task is gone. A record may be handled again after a crash,
+//! It promises, for each partition: batches are handled in log order, one at a time, by one task in the group, and
+//! finished in the same order while the next one is handled; an offset is committed only after its batch was finished;
+//! before a partition is given away, the running batches end (or are broken off at a deadline), their offsets are
+//! committed and the task is gone. A record may be handled again after a crash,
 //! never skipped. It does not know what a record means: bad records are the handler's matter.
 
 mod group;
 mod handler;
 mod intake;
 mod monitor;
+mod pace;
 mod task;
 
 use std::convert::Infallible;
@@ -27,11 +29,11 @@ use crate::record::TopicPartition;
 
 /// Records of a batch. 500 reaches 65-97 % of the rate of 1000 and keeps a batch short, so that a drain never waits
 /// long. Measured: `SPEED.md`, ledger path.
-const BATCH_RECORDS_MAX: usize = 500;
+const BATCH_RECORDS_MAX: usize = 1_000;
 
-/// How long a batch may wait for more records after its first one. Small batches are the largest cost of all.
-/// Measured: `SPEED.md`, everything at once.
-const GATHER_WAIT: Duration = Duration::from_millis(5);
+/// How long a batch may wait for more records after its first one, as long as records come fast enough that it pays.
+/// Small batches are the largest cost of all. Measured: `make bench`, everything at once.
+const GATHER_WAIT: Duration = Duration::from_millis(20);
 
 /// A batch of so many records does not wait for more.
 const GATHER_ENOUGH_RECORDS: usize = 200;
@@ -67,17 +69,18 @@ const METADATA_REFRESH: Duration = Duration::from_secs(1);
 /// A batch that runs (or is tried again and again) for longer makes the member unhealthy.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 
-/// Between two calls of [`BatchHandler::tick`].
-const TICK_EVERY: Duration = Duration::from_secs(1);
-
 /// Records per partition that are fetched ahead.
 const PREFETCH_RECORDS: usize = 100_000;
 
 /// Memory per partition for what is fetched ahead. The default of 64 MiB holds for each partition once queues are split.
 const PREFETCH_KIBIBYTES_MAX: usize = 2 * 1024;
 
-/// How long a broker may hold a fetch back to fill it.
-const FETCH_WAIT_MAX: Duration = Duration::from_millis(10);
+/// How long a broker may hold a fetch back to fill it. Each answer costs broker and member about as much as a hundred
+/// records: a broker that answers at the first record spends most of its time with answering. Measured: `make bench`.
+const FETCH_WAIT_MAX: Duration = Duration::from_millis(20);
+
+/// A fetch that has so much, over all partitions, is not held back: 100 to 200 commands.
+const FETCH_ENOUGH_BYTES: usize = 16 * 1024;
 
 /// How long a partition that has fetched enough pauses. With the default of 1 s it stops at [`PREFETCH_RECORDS`] per
 /// second while the CPU idles. Measured: `TRAPS.md` section 4.
@@ -96,9 +99,10 @@ pub struct ConsumerConfig {
     pub instance_id: Option<String>,
     /// Topics to consume. May change, be empty, and name topics that are not there yet.
     pub topics: watch::Receiver<Vec<String>>,
-    /// Records of a batch; 1 means exactly one at a time. Default 500.
+    /// Records of a batch; 1 means exactly one at a time. Default 1000.
     pub max_batch: usize,
-    /// How long a batch may wait for more, counted from its first record. 0 = never. Default 5 ms.
+    /// How long a batch may wait for more, counted from its first record; it waits only while records come fast enough
+    /// that it gets several. 0 = never. Default 20 ms.
     pub gather_wait: Duration,
     /// A batch of so many records does not wait. Default 200.
     pub gather_enough: usize,
@@ -109,8 +113,6 @@ pub struct ConsumerConfig {
     pub session_timeout: Duration,
     /// When a batch counts as stuck. Default 15 s.
     pub stuck_after: Duration,
-    /// Between two ticks. Default 1 s.
-    pub tick_every: Duration,
     /// Tells how the partitions do; keep a clone for the health page.
     pub monitor: ConsumerMonitor,
 }
@@ -134,7 +136,6 @@ impl ConsumerConfig {
             drain_deadline: DRAIN_DEADLINE,
             session_timeout: SESSION_TIMEOUT,
             stuck_after: STUCK_AFTER,
-            tick_every: TICK_EVERY,
             monitor: ConsumerMonitor::default(),
         }
     }
@@ -156,9 +157,6 @@ impl ConsumerConfig {
         }
         if self.gather_wait > GATHER_WAIT_MAX {
             return refuse("gather_wait is above 1 s");
-        }
-        if self.tick_every.is_zero() {
-            return refuse("tick_every must be above 0");
         }
         // A member that drains for longer than its session loses the partition to another one while it still works.
         if self.drain_deadline + ABORT_DEADLINE + COMMIT_DEADLINE >= self.session_timeout {
@@ -198,6 +196,7 @@ impl ConsumerConfig {
                 "queued.max.messages.kbytes",
                 PREFETCH_KIBIBYTES_MAX.to_string(),
             )
+            .set("fetch.min.bytes", FETCH_ENOUGH_BYTES.to_string())
             .set("fetch.wait.max.ms", millis(FETCH_WAIT_MAX))
             .set("fetch.queue.backoff.ms", millis(FETCH_BACKOFF));
         client
@@ -292,7 +291,6 @@ mod tests {
             |config| config.drain_deadline = config.session_timeout
         ));
         assert!(refused(|config| config.gather_wait = Duration::from_secs(2)));
-        assert!(refused(|config| config.tick_every = Duration::ZERO));
     }
 
     #[test]

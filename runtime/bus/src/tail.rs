@@ -23,8 +23,9 @@ const BUFFER_RECORDS: usize = 1024;
 /// Memory per partition for what is fetched ahead.
 const PREFETCH_KIBIBYTES_MAX: usize = 4 * 1024;
 
-/// How long a broker may hold a fetch back to fill it: part of the time that a buyer waits for a decision.
-const FETCH_WAIT_MAX: Duration = Duration::from_millis(10);
+/// How long a broker may hold a fetch back that has nothing: an idle reader's price. It answers at the first record,
+/// because a buyer waits for it and because what is followed comes in few large records already.
+const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// Pause of a partition that has fetched enough. Measured: `TRAPS.md` section 4.
 const FETCH_BACKOFF: Duration = Duration::from_millis(5);

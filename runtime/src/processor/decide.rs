@@ -18,7 +18,7 @@ pub(super) struct Work {
 }
 
 /// Sorts messages by stock shard; the order within a stock shard stays. Messages that cannot be read, or are about a stock
-/// shard that is not of this log, go to the dead letter and block nothing.
+/// shard or an order that is not of this log, go to the dead letter and block nothing.
 pub(super) async fn sort(
     shared: &Shared,
     source: &TopicPartition,
@@ -49,6 +49,11 @@ pub(super) async fn sort(
             put_aside(shared, source, record, "unknown stock shard").await?;
             continue;
         };
+        // The ledger finds the orders of an event by the beginning of their ids.
+        if !command.order().may_be_of(work[at].shard.event.id()) {
+            put_aside(shared, source, record, "order of another event").await?;
+            continue;
+        }
         match command {
             Command::Place(place) => work[at].batch.places.push(place),
             Command::Order(command) => work[at].batch.commands.push(command),

@@ -1,8 +1,10 @@
 //! From the ledger's answer to facts. No I/O.
 
+use std::collections::HashSet;
+
 use metrics::counter;
 use ticket_core::names::ORDER_EVENTS_PARTITIONS;
-use ticket_core::{FactBatch, OrderRecord, Passed, StockShardId};
+use ticket_core::{FactBatch, OrderId, OrderRecord, Passed, State, StockShardId};
 use ticket_ledger::{Applied, PlaceOutcome, ShardBatch};
 
 use crate::catalog::ShardEntry;
@@ -31,9 +33,10 @@ pub(super) fn facts(shard: &ShardEntry, batch: ShardBatch, applied: Applied) -> 
         ..
     } = applied;
     let mut orders = Vec::with_capacity(places.len() + touched.len());
+    let whole: HashSet<OrderId> = touched.iter().map(|order| order.order).collect();
     for (place, outcome) in places.into_iter().zip(outcomes) {
         // A place and its cancel in one batch: the row after both says it all, under the same version.
-        if touched.iter().any(|order| order.order == place.order) {
+        if whole.contains(&place.order) {
             continue;
         }
         orders.push(match outcome {
@@ -71,12 +74,16 @@ pub(super) fn facts(shard: &ShardEntry, batch: ShardBatch, applied: Applied) -> 
 
 /// Counts what changed in this call; repeats are not counted again.
 pub(super) fn count(facts: &FactBatch) {
-    let event = facts.event_name.to_string();
-    for order in &facts.orders {
-        if order.version == facts.version {
-            let state = order.state.as_str();
-            counter!("ticket_orders_total", "event" => event.clone(), "state" => state)
-                .increment(1);
+    let fresh = |state: State| {
+        let is_new = |order: &&OrderRecord| order.version == facts.version && order.state == state;
+        u64::try_from(facts.orders.iter().filter(is_new).count()).unwrap_or(u64::MAX)
+    };
+    for state in State::ALL {
+        let orders = fresh(state);
+        if orders > 0 {
+            let event = facts.event_name.to_string();
+            counter!("ticket_orders_total", "event" => event, "state" => state.as_str())
+                .increment(orders);
         }
     }
 }

@@ -270,7 +270,6 @@ where
     let runtime = Handle::current();
     let group: Arc<str> = Arc::from(config.group.as_str());
     let monitor = config.monitor.clone();
-    let tick_every = config.tick_every;
     let gathering = Gathering {
         max_batch: config.max_batch,
         enough: config.gather_enough,
@@ -284,7 +283,6 @@ where
             consumer,
             signals: Arc::clone(&signals),
             monitor: monitor.clone(),
-            tick_every,
             stop: stop.clone(),
         };
         let _on_runtime = runtime.enter();

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::group::GroupContext;
+use super::pace::Pace;
 use crate::error::BusError;
 use crate::record::{Record, TopicPartition};
 
@@ -20,7 +21,7 @@ pub(super) struct Gathering {
     pub(super) max_batch: usize,
     /// A batch of so many does not wait.
     pub(super) enough: usize,
-    /// How long a batch may wait, counted from its first record.
+    /// How long a batch may wait, counted from its first record, while that pays.
     pub(super) wait: Duration,
 }
 
@@ -33,6 +34,7 @@ pub(super) struct Intake {
     batch: Vec<Record>,
     /// When the first record of `batch` was taken out of the queue.
     first_at: Option<Instant>,
+    pace: Pace,
 }
 
 impl Intake {
@@ -53,10 +55,11 @@ impl Intake {
             gathering,
             batch: Vec::new(),
             first_at: None,
+            pace: Pace::new(Instant::now()),
         }
     }
 
-    /// Returns when there is a batch to handle: full, large enough, or old enough. Loses nothing when dropped.
+    /// Returns when there is a batch to handle: full, large enough, old enough, or not worth waiting for. Loses nothing when dropped.
     pub(super) async fn ready(&mut self) -> Result<(), BusError> {
         loop {
             self.pull()?;
@@ -68,7 +71,7 @@ impl Intake {
                 None => self.arrived.notified().await,
                 Some(first_at) => {
                     let until = first_at + self.gathering.wait;
-                    if Instant::now() >= until {
+                    if Instant::now() >= until || !self.pace.pays(self.gathering.wait) {
                         return Ok(());
                     }
                     tokio::select! {
@@ -84,6 +87,7 @@ impl Intake {
     pub(super) fn take(&mut self) -> Vec<Record> {
         self.first_at = None;
         let room = self.batch.len();
+        self.pace.took(room, Instant::now());
         std::mem::replace(&mut self.batch, Vec::with_capacity(room))
     }
 

@@ -1,7 +1,7 @@
 //! Progress per partition. librdkafka's own watch (`max.poll.interval.ms`) sees only that the common queue is polled, so
 //! a task that hangs would go unnoticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,10 +27,10 @@ struct Pulse {
     stuck_after: Duration,
 }
 
-/// The batch that a partition works on.
-#[derive(Debug, Clone, Copy, Default)]
+/// The batches that a partition works on, the oldest first; few, because each stage has one and one waits in between.
+#[derive(Debug, Clone, Default)]
 struct Progress {
-    running: Option<Running>,
+    running: VecDeque<Running>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,10 +60,8 @@ impl ConsumerMonitor {
     /// The first partition whose batch runs for longer than `limit`.
     pub(super) fn stuck(&self, limit: Duration) -> Option<StuckBatch> {
         self.lock().partitions.iter().find_map(|(at, progress)| {
-            let running = progress
-                .running
-                .filter(|running| running.since.elapsed() > limit)?;
-            Some(StuckBatch {
+            let running = *progress.running.front()?;
+            (running.since.elapsed() > limit).then(|| StuckBatch {
                 at: at.clone(),
                 running,
             })
@@ -103,19 +101,23 @@ impl ConsumerMonitor {
             offset,
             failing: None,
         };
-        self.change(at, |progress| progress.running = Some(running));
+        self.change(at, |progress| progress.running.push_back(running));
     }
 
-    pub(super) fn failing(&self, at: &TopicPartition, code: &'static str) {
+    pub(super) fn failing(&self, at: &TopicPartition, offset: i64, code: &'static str) {
         self.change(at, |progress| {
-            if let Some(running) = &mut progress.running {
+            let mut batches = progress.running.iter_mut();
+            if let Some(running) = batches.find(|running| running.offset == offset) {
                 running.failing = Some(code);
             }
         });
     }
 
+    /// The oldest batch is done.
     pub(super) fn ended(&self, at: &TopicPartition) {
-        self.change(at, |progress| progress.running = None);
+        self.change(at, |progress| {
+            progress.running.pop_front();
+        });
     }
 
     fn change(&self, at: &TopicPartition, change: impl FnOnce(&mut Progress)) {
@@ -178,7 +180,7 @@ mod tests {
         let at = TopicPartition::new("orders", 3);
         monitor.assigned(&at);
         monitor.began(&at, 41);
-        monitor.failing(&at, "ledger-unreachable");
+        monitor.failing(&at, 41, "ledger-unreachable");
         assert_eq!(monitor.reason(), None, "it has not begun");
         monitor.polled(Duration::ZERO);
         assert_eq!(
@@ -191,6 +193,16 @@ mod tests {
         assert_eq!(stuck.key(), (at.clone(), 41));
         let reason = "orders/3: the batch at offset 41 runs for 0 s (ledger-unreachable)";
         assert_eq!(stuck.to_string(), reason);
+        monitor.began(&at, 42);
+        assert_eq!(
+            monitor.stuck(Duration::ZERO).unwrap().key(),
+            (at.clone(), 41)
+        );
+        monitor.ended(&at);
+        assert_eq!(
+            monitor.stuck(Duration::ZERO).unwrap().key(),
+            (at.clone(), 42)
+        );
         monitor.ended(&at);
         assert!(monitor.stuck(Duration::ZERO).is_none());
         assert_eq!(monitor.owned(), std::slice::from_ref(&at));

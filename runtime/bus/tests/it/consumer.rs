@@ -1,7 +1,7 @@
 //! What one member promises.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ticket_bus::{
@@ -21,7 +21,8 @@ async fn each_partition_is_handled_in_order_and_in_large_batches() {
     }
     let (group, journal) = (unique("order"), Arc::new(Journal::default()));
     let handlers = Notes::of("one", &journal, Duration::from_millis(2));
-    let member = Member::start(&kafka, &group, &[&topic], |_| {}, handlers);
+    let tune = |config: &mut ticket_bus::ConsumerConfig| config.max_batch = 500;
+    let member = Member::start(&kafka, &group, &[&topic], tune, handlers);
     journal.until(8_000).await;
     assert_eq!(member.monitor.owned().len(), 4);
     member.leave().await;
@@ -86,17 +87,18 @@ async fn a_gather_wait_joins_what_comes_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_partition_ticks_and_its_offset_stays_unknown() {
+async fn the_offset_of_an_idle_partition_stays_unknown() {
     let kafka = Kafka::shared().await;
     let topic = kafka.topic(1).await;
-    let (group, journal) = (unique("tick"), Arc::new(Journal::default()));
+    let other = kafka.topic(1).await;
+    let (group, journal) = (unique("idle"), Arc::new(Journal::default()));
     let handlers = Notes::of("one", &journal, Duration::ZERO);
-    let tune = |config: &mut ticket_bus::ConsumerConfig| {
-        config.tick_every = Duration::from_millis(100);
-    };
-    let member = Member::start(&kafka, &group, &[&topic], tune, handlers);
-    until("it ticks", async || journal.ticks() >= 3).await;
+    let member = Member::start(&kafka, &group, &[&topic, &other], |_| {}, handlers);
+    // Something was handled elsewhere, so commits are made.
+    kafka.send(&other, 0, 0, 1).await;
+    journal.until(1).await;
     member.leave().await;
+    assert_eq!(kafka.committed(&group, &other, 0).await, Some(1));
     assert_eq!(kafka.committed(&group, &topic, 0).await, None);
 }
 
@@ -173,7 +175,9 @@ struct Fails {
 }
 
 impl BatchHandler for Fails {
-    async fn handle(&mut self, batch: &[Record]) -> Result<(), HandlerError> {
+    type Outcome = ();
+
+    async fn handle(&self, batch: &[Record]) -> Result<(), HandlerError> {
         let tried = self.tries.fetch_add(1, Ordering::SeqCst);
         if tried < self.failures {
             return Err(HandlerError::new(
@@ -260,7 +264,9 @@ async fn a_hopeless_batch_ends_the_member_and_the_next_one_gets_it_again() {
 struct Panics;
 
 impl BatchHandler for Panics {
-    async fn handle(&mut self, _: &[Record]) -> Result<(), HandlerError> {
+    type Outcome = ();
+
+    async fn handle(&self, _: &[Record]) -> Result<(), HandlerError> {
         panic!("a bug in a handler (part of a test)");
     }
 }
@@ -318,4 +324,74 @@ async fn a_member_whose_future_is_dropped_leaves_the_group() {
         member.monitor.owned().is_empty()
     })
     .await;
+}
+
+/// Notes when each stage of a batch begins and ends; the second stage takes longer, and fails at first.
+struct TwoStages {
+    told: Arc<Mutex<Vec<String>>>,
+    failures: AtomicUsize,
+}
+
+impl TwoStages {
+    fn tell(&self, what: &str, first: i64) {
+        self.told.lock().unwrap().push(format!("{what} {first}"));
+    }
+}
+
+impl BatchHandler for TwoStages {
+    type Outcome = i64;
+
+    async fn handle(&self, batch: &[Record]) -> Result<i64, HandlerError> {
+        self.tell("handled", batch[0].offset);
+        Ok(batch[0].offset)
+    }
+
+    async fn finish(&self, first: &i64) -> Result<(), HandlerError> {
+        if self.failures.load(Ordering::SeqCst) > 0 {
+            self.failures.fetch_sub(1, Ordering::SeqCst);
+            self.tell("failed", *first);
+            return Err(HandlerError::new(ErrorClass::Retry, "unit-down", "down"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.tell("finished", *first);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_batch_is_handled_while_one_is_finished_and_nothing_overtakes() {
+    let kafka = Kafka::shared().await;
+    let topic = kafka.topic(1).await;
+    kafka.send(&topic, 0, 0, 6).await;
+    let group = unique("stages");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let handlers = {
+        let told = Arc::clone(&told);
+        move |_| TwoStages {
+            told: Arc::clone(&told),
+            failures: AtomicUsize::new(2),
+        }
+    };
+    let tune = |config: &mut ticket_bus::ConsumerConfig| config.max_batch = 1;
+    let member = Member::start(&kafka, &group, &[&topic], tune, handlers);
+    let count = |what: &str| {
+        let told = told.lock().unwrap();
+        told.iter().filter(|line| line.starts_with(what)).count()
+    };
+    until("all are finished", async || count("finished") == 6).await;
+    member.leave().await;
+    assert_eq!(kafka.committed(&group, &topic, 0).await, Some(6));
+    let told = told.lock().unwrap().clone();
+    let of = |what: &str| -> Vec<&str> {
+        let lines = told.iter().filter_map(|line| line.strip_prefix(what));
+        lines.map(str::trim).collect()
+    };
+    assert_eq!(of("handled"), ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!(of("finished"), ["0", "1", "2", "3", "4", "5"]);
+    // The same outcome came again; its batch was not handled anew.
+    assert_eq!(of("failed"), ["0", "0"]);
+    let at = |line: &str| told.iter().position(|told| told == line).unwrap();
+    assert!(at("handled 1") < at("finished 0"), "{told:?}");
+    // At most two are ahead: one waits between the stages, one has come out of the first.
+    assert!(at("handled 3") > at("finished 0"), "{told:?}");
 }

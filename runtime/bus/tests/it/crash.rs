@@ -22,7 +22,9 @@ struct Tells {
 }
 
 impl BatchHandler for Tells {
-    async fn handle(&mut self, batch: &[Record]) -> Result<(), HandlerError> {
+    type Outcome = ();
+
+    async fn handle(&self, batch: &[Record]) -> Result<(), HandlerError> {
         let ends = format!("{}-{}", batch[0].offset, batch[batch.len() - 1].offset);
         let told = format!("begun {ends}");
         self.producer

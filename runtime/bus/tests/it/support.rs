@@ -141,7 +141,6 @@ struct Seen {
     /// Who works on a partition right now.
     busy: HashMap<TopicPartition, String>,
     wrong: Vec<String>,
-    ticks: usize,
 }
 
 impl Journal {
@@ -165,14 +164,6 @@ impl Journal {
     pub(crate) fn is_busy(&self, topic: &str, partition: i32) -> bool {
         let at = TopicPartition::new(topic, partition);
         self.seen.lock().unwrap().busy.contains_key(&at)
-    }
-
-    pub(crate) fn tick(&self) {
-        self.seen.lock().unwrap().ticks += 1;
-    }
-
-    pub(crate) fn ticks(&self) -> usize {
-        self.seen.lock().unwrap().ticks
     }
 
     pub(crate) fn batches(&self) -> Vec<usize> {
@@ -245,14 +236,12 @@ impl Notes {
 }
 
 impl BatchHandler for Notes {
-    async fn handle(&mut self, batch: &[Record]) -> Result<(), HandlerError> {
+    type Outcome = ();
+
+    async fn handle(&self, batch: &[Record]) -> Result<(), HandlerError> {
         self.journal.begin(&self.who, &self.at);
         tokio::time::sleep(self.work).await;
         self.journal.end(&self.at, batch);
         Ok(())
-    }
-
-    async fn tick(&mut self) {
-        self.journal.tick();
     }
 }
