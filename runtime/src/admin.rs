@@ -30,7 +30,6 @@ use ticket_telemetry::Health;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::availability::AvailabilityCache;
 use crate::catalog::{Catalog, EventEntry};
@@ -136,7 +135,6 @@ pub fn router(parts: AdminParts) -> Router {
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn(deadline))
-        .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn(problem::render))
 }
 

@@ -4,13 +4,17 @@
 mod body;
 mod buyer;
 mod events;
+mod gather;
 mod health;
 mod observe;
 mod order_view;
 mod orders;
+mod per_category;
+mod pick;
 mod place;
 mod positions;
 mod reads;
+mod sold_out;
 mod sse;
 mod waiters;
 mod wants;
@@ -30,14 +34,15 @@ use ticket_stock::StockStore;
 use ticket_telemetry::Health;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::availability::AvailabilityCache;
 use crate::catalog::Catalog;
 use crate::problem;
 use buyer::Tokens;
+use pick::Picker;
 pub use positions::Positions;
 pub use reads::OrderReads;
+use sold_out::SoldOut;
 pub use waiters::Waiters;
 
 /// After this long a request is given up, whatever it waits for. Longer than the longest `Prefer: wait`.
@@ -54,6 +59,8 @@ pub struct Api {
     waiters: Arc<Waiters>,
     positions: Arc<Positions>,
     availability: AvailabilityCache,
+    sold_out: SoldOut,
+    picker: Picker,
     health: Health,
     stop: CancellationToken,
 }
@@ -105,6 +112,8 @@ impl Api {
         Arc::new(Self {
             catalog,
             availability: AvailabilityCache::new(stock.clone()),
+            sold_out: SoldOut::start(&stock, &stop),
+            picker: Picker::new(),
             stock,
             reads: OrderReads::start(&ledger, &stop),
             log,
@@ -133,10 +142,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(middleware::from_fn(observe::deadline))
-        .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(middleware::from_fn(problem::render))
-        .layer(middleware::from_fn(observe::count))
+        .layer(middleware::from_fn(observe::around))
         .with_state(api)
 }
 

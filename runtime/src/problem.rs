@@ -1,14 +1,19 @@
-//! Errors as RFC 9457 problem documents with stable codes. Handlers return a [`Problem`]; [`render`] is the only place
+//! Errors as RFC 9457 problem documents with stable codes. Handlers return a [`Problem`]; [`written`] is the only place
 //! that writes one, so that every error of both APIs, also of the routers themselves, looks the same.
+
+use std::panic::AssertUnwindSafe;
 
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use serde::Serialize;
 use ticket_core::Code;
-use uuid::Uuid;
+
+/// The request header with the caller's trace (W3C Trace Context).
+pub(crate) const TRACE: &str = "traceparent";
 
 /// What a caller waits before the next try when nothing better is known, seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -63,7 +68,7 @@ impl From<Code> for Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Only marks the response; [`render`] writes the body, because only it knows the trace.
+    /// Only marks the response; [`written`] writes the body, because only it knows the trace.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.code.http_status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -83,19 +88,19 @@ struct Document<'a> {
     trace_id: &'a str,
 }
 
-/// The request's trace, for log lines.
-#[derive(Debug, Clone)]
-pub(crate) struct TraceId(pub String);
+/// Middleware: writes problem bodies, also for handlers that panic.
+pub(crate) async fn render(request: Request, next: Next) -> Response {
+    let trace = request.headers().get(TRACE).cloned();
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    written(response.unwrap_or_else(panicked), trace.as_ref())
+}
 
-/// Middleware, outermost: gives the request a trace id and writes problem bodies.
-pub(crate) async fn render(mut request: Request, next: Next) -> Response {
-    let trace = TraceId(trace_id(&request));
-    request.extensions_mut().insert(trace.clone());
-    let mut response = next.run(request).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        return document(&problem, response.status(), &trace.0);
+/// The response with its body: [`Problem`]s are only marks until here. `trace` is what the request had as [`TRACE`].
+pub(crate) fn written(mut response: Response, trace: Option<&HeaderValue>) -> Response {
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => document(&problem, response.status(), &trace_id(trace)),
+        None => response,
     }
-    response
 }
 
 fn document(problem: &Problem, status: StatusCode, trace_id: &str) -> Response {
@@ -121,16 +126,13 @@ fn document(problem: &Problem, status: StatusCode, trace_id: &str) -> Response {
 }
 
 /// The caller's trace by W3C `traceparent` (`00-<32 hex>-<16 hex>-<2 hex>`), else a new one.
-fn trace_id(request: &Request) -> String {
+fn trace_id(given: Option<&HeaderValue>) -> String {
     let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    let given = request
-        .headers()
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.split('-').nth(1));
     match given {
         Some(id) if id.len() == 32 && id.bytes().all(is_hex) => id.to_owned(),
-        Some(_) | None => Uuid::new_v4().as_simple().to_string(),
+        Some(_) | None => format!("{:032x}", rand::random::<u128>()),
     }
 }
 
@@ -144,7 +146,7 @@ pub(crate) async fn no_such_method() -> Problem {
     Code::MethodNotAllowed.into()
 }
 
-/// A handler panicked: a bug. The panic itself is in the log.
+/// The answer for a handler that panicked: a bug. The panic itself is in the log.
 #[must_use]
 pub(crate) fn panicked(_cause: Box<dyn std::any::Any + Send>) -> Response {
     Problem::from(Code::Internal).into_response()

@@ -115,7 +115,8 @@ impl Clients {
             log: Producer::new(&bus, &ProducerConfig::default())?,
             kafka: BusAdmin::connect(&bus)?,
             catalog: Catalog::new(ledger.clone()),
-            health: Health::new(&["ledger", "store", "log"]),
+            // `roles` says that all of this process is up, its listeners too.
+            health: Health::new(&["ledger", "store", "log", "roles"]),
             stop: shutdown::on_signal()?,
             ledger,
             bus,
@@ -174,6 +175,7 @@ async fn serve(role: Role, settings: Settings) -> anyhow::Result<()> {
         let keeper = Keeper::new(catalog.clone(), stock.clone(), log.clone());
         tasks.start("keeper", endless(keeper.run(stop.clone())));
     }
+    clients.health.set("roles", Ok::<(), String>(()));
     drop(clients);
     tasks.finish_within(DRAIN_DEADLINE).await
 }

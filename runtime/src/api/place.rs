@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use rand::Rng;
 use serde::Deserialize;
-use ticket_core::{Code, Command, Money, OrderId, OrderRef, Place, StockShardId, clock};
+use ticket_core::{Code, Command, Money, OrderId, OrderRef, Place, clock};
 use ticket_stock::{Reserve, Reserved, StoreRecord};
 use tracing::warn;
 
@@ -21,7 +20,7 @@ use super::Api;
 use super::body::JsonBody;
 use super::buyer::Buyer;
 use super::order_view::OrderView;
-use super::wants;
+use super::wants::Wants;
 use crate::catalog::{CategoryEntry, EventEntry, Sale, ShardEntry};
 use crate::problem::Problem;
 
@@ -40,47 +39,64 @@ pub(crate) async fn place(
     State(api): State<Arc<Api>>,
     Path(event): Path<String>,
     Buyer(buyer): Buyer,
-    headers: HeaderMap,
+    Wants { key, wait }: Wants,
     JsonBody(request): JsonBody<PlaceRequest>,
 ) -> Result<Response, Problem> {
     let now = clock::now();
     let event = api.event(&event)?;
-    let key = wants::idempotency_key(&headers)?;
-    let wait = wants::wait(&headers);
+    let key = key?;
     let category = event
         .category(&request.category)
         .ok_or_else(|| Problem::not_found("category: this category of the event"))?;
     let (quantity, amount) = price(category, request.quantity)?;
     on_sale(&event, now)?;
 
-    let order = OrderId::derive(event.id(), &buyer, key);
+    let order = OrderId::derive(event.id(), &buyer, &key);
+    let (of_event, epoch) = (event.id(), event.epoch());
+    if api
+        .sold_out
+        .turns_away(of_event, epoch, &category.name, order)
+        .await
+    {
+        return Err(Code::SoldOut.into());
+    }
     // Listen before the order exists, so that no decision is missed.
     let waiter = wait.map(|wait| (wait, api.waiters.subscribe(order)));
+    let Some(offer) = api.picker.offer(of_event, &category.name, &category.shards) else {
+        return Err(Code::WarmingUp.into());
+    };
     let reserve = Reserve {
-        event: event.id(),
+        event: of_event,
         category: &category.name,
-        epoch: event.epoch(),
+        epoch,
         order,
         buyer: &buyer,
         quantity,
-        shards: two_shards(&category.shards)?,
+        shards: offer.shards,
         now,
         admission_per_second: event.row.admission_per_second,
     };
     let shard = match api.reserve(&event, reserve).await? {
-        Reserved::Fresh { shard } => shard,
+        Reserved::Fresh { shard } => {
+            api.sold_out.clear(of_event, &category.name);
+            api.picker.took(of_event, &category.name, offer, shard);
+            shard
+        }
         Reserved::Known(record) => {
             if record.category != category.name || record.quantity != quantity {
                 return Err(Code::IdempotencyKeyReused.into());
             }
             if !record.pending
-                && let Some(answer) = api.known(order, &record).await?
+                && let Some(answer) = Box::pin(api.known(order, &record)).await?
             {
                 return Ok(answer);
             }
             record.shard
         }
-        Reserved::SoldOut => return Err(Code::SoldOut.into()),
+        Reserved::SoldOut => {
+            api.sold_out.note(of_event, &category.name);
+            return Err(Code::SoldOut.into());
+        }
         Reserved::NoShardFits => return Err(Code::NoShardFits.into()),
         Reserved::BuyerLimit => return Err(buyer_limit(&event)),
         Reserved::TooFast => return Err(Code::TooManyRequests.into()),
@@ -113,7 +129,8 @@ pub(crate) async fn place(
 }
 
 impl Api {
-    /// Reserves; a runtime that is behind the ledger's epoch looks again once.
+    /// Reserves; a runtime that is behind the ledger's epoch looks again once. What is rare is boxed here and below: the
+    /// future of a handler is moved several times, with everything that might happen in it.
     async fn reserve(&self, event: &EventEntry, reserve: Reserve<'_>) -> Result<Reserved, Problem> {
         let reserved = self.stock.reserve(&reserve).await;
         let unreachable = |error: ticket_stock::StockError| {
@@ -121,7 +138,10 @@ impl Api {
             Problem::unavailable("the stock store")
         };
         let reserved = reserved.map_err(unreachable)?;
-        if !matches!(reserved, Reserved::OtherEpoch) || self.catalog.refresh().await.is_err() {
+        if !matches!(reserved, Reserved::OtherEpoch) {
+            return Ok(reserved);
+        }
+        if Box::pin(self.catalog.refresh()).await.is_err() {
             return Ok(reserved);
         }
         match self.catalog.snapshot().event(event.name()) {
@@ -130,7 +150,9 @@ impl Api {
                     epoch: newer.epoch(),
                     ..reserve
                 };
-                self.stock.reserve(&reserve).await.map_err(unreachable)
+                Box::pin(self.stock.reserve(&reserve))
+                    .await
+                    .map_err(unreachable)
             }
             Some(_) | None => Ok(reserved),
         }
@@ -214,18 +236,4 @@ fn buyer_limit(event: &EventEntry) -> Problem {
         Code::BuyerLimit,
         format!("the limit per buyer of this event is {limit}"),
     )
-}
-
-/// Two stock shards at random, the same one twice where there is only one: the store takes the fuller.
-fn two_shards(shards: &[StockShardId]) -> Result<[StockShardId; 2], Problem> {
-    let mut random = rand::rng();
-    let mut pick = || {
-        shards
-            .get(random.random_range(0..shards.len().max(1)))
-            .copied()
-    };
-    match (pick(), pick()) {
-        (Some(one), Some(other)) => Ok([one, other]),
-        (None, _) | (_, None) => Err(Code::WarmingUp.into()),
-    }
 }

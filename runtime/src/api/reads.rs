@@ -1,61 +1,37 @@
-//! Reads of orders that arrive together go to the ledger together: under load one statement answers hundreds of buyers.
+//! Reads of orders from the ledger; those that arrive together go there together.
 
 use std::collections::HashMap;
 
 use ticket_core::{OrderRecord, OrderRef};
 use ticket_ledger::{Ledger, LedgerError};
-use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::gather::Gather;
 use crate::problem::Problem;
-
-/// Reads that may wait; beyond it the API says `overloaded`.
-const WAITING_READS_MAX: usize = 8_192;
 
 /// Orders in one statement.
 const BATCH_READS_MAX: usize = 512;
 
-/// Statements under way at once: while one is on its way the next batch gathers.
-const CONCURRENT_READS: usize = 2;
-
 type Answer = Result<Option<OrderRecord>, Problem>;
-
-struct Read {
-    order: OrderRef,
-    answer: oneshot::Sender<Answer>,
-}
 
 /// Reads orders from the ledger, many at a time.
 #[derive(Clone)]
 pub struct OrderReads {
-    queue: mpsc::Sender<Read>,
+    gather: Gather<OrderRef, Answer>,
 }
 
 impl OrderReads {
     /// Starts the readers; they end with `stop`.
     #[must_use]
     pub fn start(ledger: &Ledger, stop: &CancellationToken) -> Self {
-        let (queue, waiting) = mpsc::channel(WAITING_READS_MAX);
-        let waiting = std::sync::Arc::new(tokio::sync::Mutex::new(waiting));
-        for _ in 0..CONCURRENT_READS {
-            let (ledger, waiting, stop) = (ledger.clone(), waiting.clone(), stop.clone());
-            tokio::spawn(async move {
-                let mut batch = Vec::with_capacity(BATCH_READS_MAX);
-                loop {
-                    {
-                        let mut waiting = waiting.lock().await;
-                        tokio::select! {
-                            () = stop.cancelled() => return,
-                            read = waiting.recv_many(&mut batch, BATCH_READS_MAX) => {
-                                if read == 0 { return }
-                            }
-                        }
-                    }
-                    answer(&ledger, &mut batch).await;
-                }
-            });
+        let ledger = ledger.clone();
+        let read = move |orders| {
+            let ledger = ledger.clone();
+            async move { read(&ledger, orders).await }
+        };
+        Self {
+            gather: Gather::start(BATCH_READS_MAX, stop, read),
         }
-        Self { queue }
     }
 
     /// The order as the ledger has it, or `None`.
@@ -63,29 +39,21 @@ impl OrderReads {
     /// # Errors
     /// `overloaded` if the ledger does not answer or too many reads wait.
     pub async fn get(&self, order: OrderRef) -> Answer {
-        let (answer, wait) = oneshot::channel();
-        self.queue
-            .try_send(Read { order, answer })
-            .map_err(|_| Problem::unavailable("the ledger"))?;
-        wait.await
-            .unwrap_or_else(|_| Err(Problem::unavailable("the ledger")))
+        let answer = self.gather.ask(order).await;
+        answer.unwrap_or_else(|| Err(Problem::unavailable("the ledger")))
     }
 }
 
-async fn answer(ledger: &Ledger, batch: &mut Vec<Read>) {
-    let orders: Vec<OrderRef> = batch.iter().map(|read| read.order).collect();
+async fn read(ledger: &Ledger, orders: Vec<OrderRef>) -> Vec<Answer> {
     let found = ledger.orders(&orders).await;
     let found: Result<HashMap<OrderRef, OrderRecord>, LedgerError> =
         found.map(|found| found.into_iter().collect());
     if let Err(error) = &found {
         tracing::warn!(error = %ticket_telemetry::chain(error), code = error.code(), "orders not read");
     }
-    for Read { order, answer } in batch.drain(..) {
-        let one = match &found {
-            Ok(found) => Ok(found.get(&order).cloned()),
-            Err(_) => Err(Problem::unavailable("the ledger")),
-        };
-        // The caller may have gone away meanwhile; then nobody needs the answer.
-        drop(answer.send(one));
-    }
+    let answer = |order: OrderRef| match &found {
+        Ok(found) => Ok(found.get(&order).cloned()),
+        Err(_) => Err(Problem::unavailable("the ledger")),
+    };
+    orders.into_iter().map(answer).collect()
 }

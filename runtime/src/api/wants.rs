@@ -1,8 +1,11 @@
 //! What request headers ask for: `Idempotency-Key` and `Prefer: wait=N`.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use ticket_core::ids::IDEMPOTENCY_KEY_BYTES_MAX;
 
 use crate::problem::Problem;
@@ -10,8 +13,28 @@ use crate::problem::Problem;
 /// Longest `Prefer: wait=N`, seconds (CONTRACT section 2).
 const WAIT_S_MAX: u64 = 30;
 
+/// What the headers of a new order say.
+pub(crate) struct Wants {
+    /// The `Idempotency-Key`.
+    pub(crate) key: Result<String, Problem>,
+    /// How long the caller wants to wait for the decision.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Wants {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self {
+            // Complained about after what goes before it: who asks for nothing that exists learns that first.
+            key: idempotency_key(&parts.headers).map(str::to_owned),
+            wait: wait(&parts.headers),
+        })
+    }
+}
+
 /// The `Idempotency-Key`, 1 to 255 bytes of visible ASCII.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
+fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
     const FIELD: &str = "Idempotency-Key";
     let mut values = headers.get_all(FIELD).iter();
     let value = values
@@ -31,7 +54,7 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
 
 /// How long the caller wants to wait for the decision: `Prefer: wait=N` (RFC 7240), N <= 30 s. A preference that cannot be
 /// met is not an error: more than 30 s is 30 s, anything else unreadable is no preference.
-pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
+fn wait(headers: &HeaderMap) -> Option<Duration> {
     headers
         .get_all("prefer")
         .iter()

@@ -17,6 +17,7 @@ pub(crate) const CLOSE: &str = "st1_close";
 pub(crate) const STATE: &str = "st1_state";
 pub(crate) const COUNTS: &str = "st1_counts";
 pub(crate) const RECORD: &str = "st1_record";
+pub(crate) const KNOWN: &str = "st1_known";
 pub(crate) const PENDING: &str = "st1_pending";
 pub(crate) const PENDING_COUNT: &str = "st1_pending_count";
 
@@ -37,6 +38,7 @@ mod tests {
             STATE,
             COUNTS,
             RECORD,
+            KNOWN,
             PENDING,
             PENDING_COUNT,
         ];

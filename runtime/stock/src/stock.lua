@@ -417,6 +417,21 @@ local function record(K, A)
   return known(K[1], K[2], A[1]) or false
 end
 
+-- KEYS o   ARGV epoch, orders   reply: a text with 1 for each order that is known and 0 for each that is not; integer < 0
+-- if the event is not armed with this epoch
+local function known_of(K, A)
+  if #K ~= 1 or #A < 2 or not whole(A[1], 1) then return bad('arguments of known') end
+  local e, ids = armed[K[1]], {}
+  if e ~= A[1] or not is_armed(K[1]) then return e and e ~= A[1] and OTHER_EPOCH or WARMING_UP end
+  for i = 2, #A do
+    if not is_order(A[i]) then return bad('order') end
+    ids[i - 1] = A[i]
+  end
+  local found = redis.call('HMGET', K[1], unpack(ids))
+  for i = 1, #ids do found[i] = found[i] and '1' or '0' end
+  return table.concat(found)
+end
+
 -- KEYS o p   ARGV cursor, fields to look at, time   reply: array of next cursor, then order, time, record of each entry
 -- that is not younger than the time; nothing if the event is not armed
 local function pending(K, A)
@@ -458,5 +473,6 @@ end
 register_reader('st1_state', state)
 register_reader('st1_counts', counts)
 register_reader('st1_record', record)
+register_reader('st1_known', known_of)
 register_reader('st1_pending', pending)
 register_reader('st1_pending_count', pending_count)

@@ -21,6 +21,9 @@ pub const PENDING_PAGE_FIELDS: usize = 500;
 /// Calls of one look at the pending orders: 2 million orders.
 pub const PENDING_PAGES_MAX: usize = 4000;
 
+/// Orders of one [`StockStore::known`]: well below 1 ms of the server.
+pub const KNOWN_ORDERS_MAX: usize = 512;
+
 /// An order that was reserved and that nobody settled or released.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
@@ -59,6 +62,32 @@ impl StockStore {
             return Ok(None);
         }
         StoreRecord::read(order, &reply).map(Some).map_err(failed)
+    }
+
+    /// Which of these orders the store knows, in one call: one answer for each, in their order. `None` if the event is
+    /// not armed with `epoch`: then the store cannot say. At most [`KNOWN_ORDERS_MAX`] are looked at; the answers end
+    /// there.
+    pub async fn known(
+        &self,
+        event: EventId,
+        epoch: Epoch,
+        orders: &[OrderId],
+    ) -> Result<Option<Vec<bool>>, StockError> {
+        if orders.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let failed = |cause| StockError::Read { event, cause };
+        let mut call = fcall_ro(library::KNOWN, &[&StockKeys::new(event).orders()]);
+        call.arg(epoch.0);
+        for order in orders.iter().take(KNOWN_ORDERS_MAX) {
+            call.arg(order.to_string());
+        }
+        let reply = self.connection.call(&call).await.map_err(failed)?;
+        if let Value::Int(_) = reply {
+            return Ok(None);
+        }
+        let text = reply::text(&reply).map_err(failed)?;
+        Ok(Some(text.bytes().map(|known| known == b'1').collect()))
     }
 
     /// The epoch that the event is armed with. `None` = it is warming up.

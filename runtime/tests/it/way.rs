@@ -105,6 +105,42 @@ async fn the_last_ticket_is_sold_once_and_the_next_buyer_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_that_comes_too_late_is_turned_away_and_repeats_find_their_order() {
+    let sale = Sale::open(Terms {
+        quantity: 1,
+        shards: 1,
+        ..Terms::default()
+    })
+    .await;
+    let bought = json(sale.place("ann", "k", 1).send().await.unwrap(), 202).await;
+    let crowd = (0..300).map(|number| {
+        let is_repeat = number % 3 == 0;
+        let late = format!("late-{number}");
+        let request = sale.place(if is_repeat { "ann" } else { &late }, "k", 1);
+        async move { (is_repeat, request.send().await.unwrap()) }
+    });
+    for (is_repeat, answer) in futures::future::join_all(crowd).await {
+        if is_repeat {
+            assert_eq!(json(answer, 202).await["id"], bought["id"]);
+        } else {
+            assert_eq!(json(answer, 409).await["code"], "sold-out");
+        }
+    }
+    // What comes back is for sale again, at the latest when the store's word is old.
+    let id = bought["id"].as_str().unwrap();
+    sale.order_until("ann", id, "awaiting_payment").await;
+    let cancel = format!("/v1/orders/{id}/cancel");
+    let cancel = sale.request(Method::POST, &cancel);
+    json(cancel.bearer_auth(token("ann")).send().await.unwrap(), 202).await;
+    sale.until("the ticket is for sale again", async || {
+        let answer = sale.place("late-1", "k", 1).send().await.unwrap();
+        answer.status() == 202
+    })
+    .await;
+    sale.counts_until(0, 1, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_cannot_be_read_goes_to_the_dead_letter_and_blocks_nothing() {
     let sale = Sale::open(Terms {
         shards: 1,

@@ -187,3 +187,20 @@ async fn no_more_than_the_admission_rate_get_in_but_known_orders_are_answered() 
         assert_eq!(sale.reserve(&wish(number)).await, fresh(1));
     }
 }
+
+#[tokio::test]
+async fn what_is_known_is_said_in_one_call_and_only_at_the_armed_epoch() {
+    let sale = Sale::armed("known", &[(1, 2)]).await;
+    sale.reserve(&wish(1)).await;
+    sale.reserve(&wish(3)).await;
+    assert_eq!(sale.reserve(&wish(4)).await, Reserved::SoldOut);
+    let asked: Vec<_> = (1..=4).map(|number| wish(number).order).collect();
+    let known = async |epoch, asked| sale.store.known(sale.event, epoch, asked).await.unwrap();
+    let expected = vec![true, false, true, false];
+    assert_eq!(known(Epoch(1), &asked[..]).await, Some(expected));
+    assert_eq!(known(Epoch(1), &[]).await, Some(Vec::new()));
+    assert_eq!(known(Epoch(2), &asked[..]).await, None);
+    let many = vec![wish(1).order; ticket_stock::KNOWN_ORDERS_MAX + 1];
+    let answers = known(Epoch(1), &many[..]).await.unwrap();
+    assert_eq!(answers, vec![true; ticket_stock::KNOWN_ORDERS_MAX]);
+}

@@ -45,6 +45,9 @@ async fn is_warming_up(sale: &Sale) {
         .await
         .unwrap();
     assert_eq!(outcomes, [Released::NotArmed]);
+    let asked = [wish(1).order];
+    let known = sale.store.known(sale.event, Epoch(1), &asked).await;
+    assert_eq!(known.unwrap(), None);
 }
 
 #[tokio::test]
