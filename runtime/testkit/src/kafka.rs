@@ -58,6 +58,9 @@ impl KafkaServer {
                 format!("-Xmx{HEAP_MAX_MIB}m").into(),
                 "-XX:+UseG1GC".into(),
                 "-XX:MaxGCPauseMillis=20".into(),
+                // Brokers here live for seconds or minutes: the second compiler took half of a core for most of that
+                // time, more than its code gave back (measured with `make bench`).
+                "-XX:TieredStopAtLevel=1".into(),
                 "-Djava.awt.headless=true".into(),
                 format!("-Dlog4j2.configurationFile={}", files.logging.display()).into(),
                 "-cp".into(),

@@ -238,6 +238,20 @@ impl Process {
         })
     }
 
+    /// The same signal to the process and to those that it had started. The process first: while it is stopped it
+    /// starts no others.
+    pub(crate) fn signal_tree(&self, signal: Signal) -> Result<()> {
+        self.signal(signal)?;
+        for member in descendants(self.identity.pid)
+            .into_iter()
+            .filter_map(Identity::of)
+        {
+            // One that is gone by now needs no signal.
+            drop(send(member.pid, signal));
+        }
+        Ok(())
+    }
+
     /// Asks the process to end, and ends it when it has not within [`STOP_LIMIT`].
     pub(crate) async fn stop(&self) -> Result<()> {
         self.signal(match self.stop {
@@ -563,6 +577,33 @@ mod tests {
             assert!(started.elapsed() < KILL_LIMIT, "the child lives on");
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
+    }
+
+    #[tokio::test]
+    async fn the_children_of_a_paused_process_pause_with_it() {
+        let home = Home::own("paused-tree").unwrap();
+        let script = "sleep 60 & echo $!; wait";
+        let spec = sleeper(&home, "tree", Lifetime::WithParent, script);
+        let process = Process::start(&spec).unwrap();
+        let started = Instant::now();
+        while files::len(&spec.log) == 0 {
+            assert!(started.elapsed() < KILL_LIMIT, "the script wrote nothing");
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        let child: u32 = files::read(&spec.log).unwrap().trim().parse().unwrap();
+        let both_are = |stopped: bool| {
+            [process.pid(), child]
+                .into_iter()
+                .all(|pid| (stat(pid).unwrap().state == 'T') == stopped)
+        };
+        for (signal, stopped) in [(Signal::STOP, true), (Signal::CONT, false)] {
+            process.signal_tree(signal).unwrap();
+            while !both_are(stopped) {
+                assert!(started.elapsed() < KILL_LIMIT, "{signal:?} was not seen");
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        }
+        process.kill().await.unwrap();
     }
 
     #[test]

@@ -102,6 +102,18 @@ impl ProductOptions {
         }
     }
 
+    /// A server among the verbs of the load generator (a baseline). Its port is where it answers requests and `/readyz`.
+    #[must_use]
+    pub fn bench(verb: &str, env: Vec<(String, String)>) -> Self {
+        Self {
+            binary: Binary::Bench,
+            args: vec![verb.to_owned()],
+            env,
+            listen: "TICKET_BENCH_LISTEN",
+            ready: Ready::Says,
+        }
+    }
+
     /// The operator. Its port is the one of its metrics and of `/readyz`.
     #[must_use]
     pub fn operator(env: Vec<(String, String)>) -> Self {

@@ -286,10 +286,26 @@ impl Server {
         self.signal(Signal::CONT)
     }
 
+    /// SIGSTOP to the process and to all that it had started: a PostgreSQL whose sessions answer nothing either.
+    pub fn pause_all(&self) -> Result<()> {
+        self.signal_all(Signal::STOP)
+    }
+
+    /// SIGCONT after [`Server::pause_all`].
+    pub fn resume_all(&self) -> Result<()> {
+        self.signal_all(Signal::CONT)
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         self.process
             .as_ref()
             .map_or(Ok(()), |process| process.signal(signal))
+    }
+
+    fn signal_all(&self, signal: Signal) -> Result<()> {
+        self.process
+            .as_ref()
+            .map_or(Ok(()), |process| process.signal_tree(signal))
     }
 }
 
