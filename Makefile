@@ -14,7 +14,10 @@ TEST_STACK := $(STACK) --dir .stack/test
 # A test run that hangs ends after this time.
 TEST_LIMIT_S ?= 2400
 
-.PHONY: help install install-all build demo test bench lint generate stack-up stack-down stack-status stack-clean
+# What `make profile` samples: processor, api or operator.
+BIN ?= processor
+
+.PHONY: help install install-all build demo test bench bench-micro profile lint generate stack-up stack-down stack-status stack-clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,9 +41,16 @@ test: install-all build ## Run every test against real servers
 	$(TEST_STACK) up --servers-only; \
 	timeout --kill-after=30 $(TEST_LIMIT_S) $(CARGO) test --workspace --no-fail-fast
 
-bench: install ## Run the benchmarks with their baselines; report in target/bench
+bench: install ## Measure everything beside its baselines; report in target/bench (QUICK=1, ONLY=word,word)
 	@$(CARGO) build --release -p ticket-bench -p ticket-runtime
 	@$(TARGET)/release/ticket-bench suite
+
+bench-micro: ## Measure what is pure and hot, without servers; report in target/criterion
+	@$(CARGO) bench -p ticket-core -p ticket-plan --bench words --bench plan
+
+profile: install ## Where a program spends its CPU time: BIN=processor, api or operator; report in target/profile
+	@$(CARGO) build --release -p ticket-bench -p ticket-runtime $(if $(filter operator,$(BIN)),-p ticket-operator)
+	@$(TARGET)/release/ticket-bench profile $(BIN)
 
 lint: ## Formatting and lints, warnings as errors
 	@$(CARGO) fmt --all --check

@@ -1,6 +1,7 @@
 //! The command line of `ticket-bench`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ticket_core::EventName;
@@ -8,9 +9,11 @@ use ticket_testkit::Citus;
 use ticket_testkit::stack::{self, Given, Roles};
 
 use crate::demo::{self, Demo};
-use crate::ledger::Plan;
+use crate::http::{self, bare::BareArgs};
+use crate::profile::{self, Profiled};
 use crate::sale::{self, Sale};
 use crate::stack_env::StackEnv;
+use crate::suite::plan::Plan;
 use crate::{report, say, suite};
 
 /// Simulated buyers, the demo and the benchmarks of the ticket platform.
@@ -54,10 +57,24 @@ enum Verb {
         /// One round over fewer orders.
         #[arg(long, env = "QUICK", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
         quick: bool,
+        /// Only what has one of these words in its name, reported in target/bench/only; name the baseline, too.
+        #[arg(long, env = "ONLY", value_name = "WORD", value_delimiter = ',')]
+        only: Vec<String>,
         /// Without Citus, also where it is installed.
         #[arg(long)]
         plain: bool,
     },
+    /// Sample where a program spends its CPU time under a load of the benchmarks; report in target/profile.
+    Profile {
+        /// Which program.
+        program: Profiled,
+        /// How long it is sampled, seconds.
+        #[arg(long, env = "SECONDS_SAMPLED", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+        seconds: u64,
+    },
+    /// The baseline of the HTTP path: answers orders without doing anything. Started by the suite.
+    #[command(hide = true)]
+    Bare(BareArgs),
 }
 
 #[derive(ClapArgs)]
@@ -106,14 +123,22 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
             say::report(&report::of_sale(&sale, &outcome));
             Ok(outcome.holds())
         }
-        Verb::Suite { quick, plain } => {
+        Verb::Suite { quick, only, plain } => {
             let plan = if quick { Plan::quick() } else { Plan::full() };
             let citus = if plain {
                 Citus::Never
             } else {
                 Citus::IfInstalled
             };
-            Box::pin(suite::run(plan, citus)).await?;
+            Box::pin(suite::run(plan, &only, citus)).await?;
+            Ok(true)
+        }
+        Verb::Bare(bare) => {
+            http::bare::serve(bare).await?;
+            Ok(true)
+        }
+        Verb::Profile { program, seconds } => {
+            Box::pin(profile::run(program, Duration::from_secs(seconds))).await?;
             Ok(true)
         }
     }

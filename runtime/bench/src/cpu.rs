@@ -48,6 +48,19 @@ pub fn of_tree(root: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_S))
 }
 
+/// CPU time of the thread that asks, since it was started.
+pub fn of_this_thread() -> anyhow::Result<Duration> {
+    let path = "/proc/thread-self/schedstat";
+    let text = std::fs::read_to_string(path).with_context(|| format!("could not read {path}"))?;
+    // The first field of proc(5): nanoseconds on a CPU.
+    let ns = text
+        .split_whitespace()
+        .next()
+        .and_then(|ns| ns.parse().ok());
+    ns.map(Duration::from_nanos)
+        .with_context(|| format!("{path} has no CPU time"))
+}
+
 /// What is needed of `/proc/<pid>/stat`.
 struct Stat {
     pid: u32,
@@ -81,6 +94,19 @@ mod tests {
         let text = "42 (a) b (c) S 7 1 1 0 -1 0 0 0 0 0 11 22 33 44 20 0 1 0 100";
         let stat = Stat::parse(text).unwrap();
         assert_eq!((stat.pid, stat.parent, stat.ticks), (42, 7, 110));
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_uses_less_than_one_that_works() {
+        let part = Duration::from_millis(30);
+        let before = of_this_thread().unwrap();
+        std::thread::sleep(part);
+        let slept = of_this_thread().unwrap();
+        assert!(slept < before + part, "{:?}", slept.checked_sub(before));
+        let begun = std::time::Instant::now();
+        while of_this_thread().unwrap() < slept + part {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+        }
     }
 
     #[test]

@@ -34,6 +34,15 @@ impl Latency {
         }
     }
 
+    /// Counts everything that `other` has counted.
+    pub fn add(&mut self, other: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.us, &other.us) {
+            // Both have the same bounds, so that no value of one is out of the other's range.
+            let added = mine.add(theirs);
+            debug_assert!(added.is_ok(), "histograms differ in their bounds");
+        }
+    }
+
     /// How many were counted.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -65,6 +74,16 @@ mod tests {
         assert!((percentile(50.0) - 500.0).abs() < 1.0);
         assert!((percentile(99.0) - 990.0).abs() < 2.0);
         assert_eq!(latency.count(), 1_000);
+    }
+
+    #[test]
+    fn two_threads_add_up() {
+        let (mut one, mut other) = (Latency::default(), Latency::default());
+        one.record(Duration::from_millis(1));
+        other.record(Duration::from_hours(24));
+        one.add(&other);
+        assert_eq!(one.count(), 2);
+        assert_eq!(one.percentile(100.0).unwrap().as_secs(), 600);
     }
 
     #[test]

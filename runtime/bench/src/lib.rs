@@ -5,20 +5,31 @@
 //! - [`crowd`]: simulated buyers.
 //! - [`check`]: does what they were told agree with what the platform says?
 //! - [`demo`]: from nothing to a sold-out event, with a report.
+//! - [`load`]: the load generator.
+//! - [`http`]: the buyer API beside an endpoint that does nothing.
+//! - [`baselines`]: what single parts of the path do alone.
 //! - [`ledger`]: orders per second of the ledger path beside the naive transaction.
+//! - [`growth`]: does an order cost the same when there is more of everything?
+//! - [`together`]: everything at once.
+//! - [`profile`]: where a binary spends its CPU time under such a load.
 //! - [`suite`]: all benchmarks of one run, written down with what they were measured on.
 
 pub mod admin;
+pub mod baselines;
 pub mod check;
 pub mod cli;
 pub mod cpu;
 pub mod crowd;
 pub mod demo;
+pub mod growth;
+pub mod http;
 pub mod kubectl;
 pub mod latency;
 pub mod ledger;
+pub mod load;
 pub mod memory;
 pub mod outside;
+pub mod profile;
 pub mod report;
 pub mod sale;
 pub mod say;
@@ -26,3 +37,4 @@ pub mod stack_env;
 pub mod stats;
 pub mod suite;
 pub mod text;
+pub mod together;

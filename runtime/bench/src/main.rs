@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use ticket_bench::{cli, say};
 
+/// The allocator of the services, so that the bare endpoint is not handicapped.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = cli::Args::parse();

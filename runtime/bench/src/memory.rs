@@ -1,8 +1,27 @@
 //! Memory of the stack's processes, as the kernel counts it.
+//!
+//! - `queued`: memory of the runtime while a million orders wait.
+
+mod queued;
 
 use std::path::Path;
 
 use anyhow::Context as _;
+
+use crate::suite::measure::Measure;
+use crate::suite::plan::Plan;
+
+/// What is measured of memory.
+#[must_use]
+pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
+    vec![queued(plan.pick(1_000_000, 200_000))]
+}
+
+/// Memory of the runtime while `orders` orders wait for a database that stands still.
+#[must_use]
+pub fn queued(orders: u32) -> Box<dyn Measure> {
+    Box::new(queued::Queued::new(orders))
+}
 
 /// Memory of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,18 +40,34 @@ impl Spread {
             values,
         }
     }
+
+    /// A single number as people read it: `45`, `0.33`, `12,000`.
+    #[must_use]
+    pub fn number(value: f64) -> String {
+        if value >= 100.0 {
+            grouped_float(value)
+        } else if value.fract() == 0.0 {
+            format!("{value:.0}")
+        } else {
+            let text = format!("{value:.2}");
+            text.trim_end_matches('0').to_owned()
+        }
+    }
 }
 
-/// `12.3 (11.0-13.1)`, without decimals from 100 on: `16,457 (15,003-17,120)`.
+/// `0.388 (0.352-0.410)`, `12.3 (11.0-13.1)`, without decimals from 100 on: `16,457 (15,003-17,120)`; a
+/// single value has no range.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |value: f64| {
-            if self.median < 100.0 {
-                format!("{value:.1}")
-            } else {
-                grouped_float(value)
-            }
+        let shown = |value: f64| match self.median {
+            // Shares: 0.328 misses a limit of 0.33.
+            ..1.0 => format!("{value:.3}"),
+            ..100.0 => format!("{value:.1}"),
+            _ => grouped_float(value),
         };
+        if self.values.len() == 1 {
+            return f.write_str(&shown(self.median));
+        }
         write!(
             f,
             "{} ({}-{})",
@@ -80,6 +96,13 @@ mod tests {
         assert_eq!(odd.to_string(), "2.0 (1.0-3.0)");
         let even = Spread::of(vec![1_000.0, 4_000.0, 2_000.0, 3_000.4]);
         assert_eq!(even.to_string(), "2,500 (1,000-4,000)");
-        assert_eq!(Spread::of(Vec::new()).to_string(), "0.0 (0.0-0.0)");
+        assert_eq!(Spread::of(vec![0.388]).to_string(), "0.388");
+        assert_eq!(Spread::of(Vec::new()).to_string(), "0.000 (0.000-0.000)");
+    }
+
+    #[test]
+    fn limits_have_no_more_digits_than_they_need() {
+        let texts = [40.0, 0.33, 1.5, 12_000.0].map(Spread::number);
+        assert_eq!(texts, ["40", "0.33", "1.5", "12,000"]);
     }
 }

@@ -6,13 +6,12 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use sqlx::{Connection as _, PgConnection};
 use ticket_bus::Tail;
 use ticket_core::{EventId, FactBatch, OrderId, State};
 use tokio::time::{sleep, timeout};
 
 use super::Path;
-use super::fill::fill;
+use super::fill::{self, fill};
 use super::rig::{HotEvent, Rig, cpu_of};
 
 /// A round that takes longer has failed.
@@ -23,54 +22,77 @@ const COMMITTED_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What a round reached.
 #[derive(Debug, Clone)]
-pub(super) struct Round {
-    pub(super) orders_per_s: f64,
-    pub(super) cpu_us: CpuUs,
+pub(crate) struct Round {
+    pub(crate) orders_per_s: f64,
+    /// Ledger calls: one fact message each.
+    pub(crate) calls: u32,
+    pub(crate) cpu_us: CpuUs,
 }
 
 /// CPU microseconds per order.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct CpuUs {
-    pub(super) postgres: f64,
-    pub(super) kafka: f64,
-    pub(super) redis: f64,
-    pub(super) processor: f64,
+pub(crate) struct CpuUs {
+    pub(crate) postgres: f64,
+    pub(crate) kafka: f64,
+    pub(crate) redis: f64,
+    pub(crate) processor: f64,
 }
 
-/// Fills, drains, compares.
-pub(super) async fn round(rig: &Rig, path: &Path) -> anyhow::Result<Round> {
-    let units = path.orders.div_ceil(u32::from(path.shards));
-    let event = rig.event(path.shards, units).await?;
-    fill(rig, &event, path.orders).await?;
+impl CpuUs {
+    /// Of all processes together.
+    pub(crate) fn all(self) -> f64 {
+        self.postgres + self.kafka + self.redis + self.processor
+    }
+}
+
+/// One round of `path` on an event of its own.
+pub(crate) async fn round(rig: &Rig, path: &Path) -> anyhow::Result<Round> {
+    let units = fill::units(path.orders, path.shards.into());
+    let events = [rig.event(path.shards, units).await?];
+    let round = of_events(rig, &events, path.orders, path.batch_max).await?;
+    rig.retire(&events).await?;
+    Ok(round)
+}
+
+/// Fills the logs of `events` with `orders` orders, drains, compares.
+pub(crate) async fn of_events(
+    rig: &Rig,
+    events: &[HotEvent],
+    orders: u32,
+    batch_max: u32,
+) -> anyhow::Result<Round> {
+    fill(rig, events, orders).await?;
     let facts = Tail::follow(&rig.bus, &rig.order_events())
         .await
         .context("no reader of facts")?;
 
     let before = rig.cpu_used()?;
-    let reading = tokio::spawn(read_facts(facts, event.id, path.orders));
-    let mut processor = rig.processor(path.batch_max).await?;
+    let of: HashSet<EventId> = events.iter().map(|event| event.id).collect();
+    let reading = tokio::spawn(read_facts(facts, of, orders));
+    let mut processor = rig.processor(batch_max).await?;
     let seen = timeout(ROUND_MAX, reading)
         .await
-        .with_context(|| format!("{} orders took longer than {ROUND_MAX:?}", path.orders))?
+        .with_context(|| format!("{orders} orders took longer than {ROUND_MAX:?}"))?
         .context("the reader of facts ended")??;
-    let committed = all_committed(rig, &event).await?;
+    let committed = all_committed(rig, events).await?;
     let after = rig.cpu_used()?;
     let processor_used = cpu_of(processor.server())?;
     processor
         .stop()
         .await
         .context("the processor did not stop")?;
-    compare(rig, &event, path.orders).await?;
+    compare(rig, events, orders).await?;
 
     // The first batch was decided before the clock began.
-    let counted = f64::from(path.orders - seen.in_first_batch.min(path.orders));
+    let counted = f64::from(orders - seen.in_first_batch.min(orders));
     let took = committed
         .max(seen.last)
         .duration_since(seen.first)
         .as_secs_f64();
-    let per_order = |used: Duration| used.as_secs_f64() * 1e6 / f64::from(path.orders);
+    let per_order = |used: Duration| used.as_secs_f64() * 1e6 / f64::from(orders);
     Ok(Round {
         orders_per_s: counted / took.max(f64::EPSILON),
+        calls: seen.calls,
         cpu_us: CpuUs {
             postgres: per_order(after.postgres.saturating_sub(before.postgres)),
             kafka: per_order(after.kafka.saturating_sub(before.kafka)),
@@ -84,19 +106,22 @@ pub(super) async fn round(rig: &Rig, path: &Path) -> anyhow::Result<Round> {
 struct Seen {
     first: Instant,
     in_first_batch: u32,
+    calls: u32,
     last: Instant,
 }
 
-/// Reads until every order of the event was decided, each for the first time.
-async fn read_facts(mut facts: Tail, event: EventId, orders: u32) -> anyhow::Result<Seen> {
+/// Reads until every order of the events was decided, each for the first time.
+async fn read_facts(mut facts: Tail, of: HashSet<EventId>, orders: u32) -> anyhow::Result<Seen> {
     let wanted = usize::try_from(orders)?;
     let mut decided: HashSet<OrderId> = HashSet::with_capacity(wanted);
     let mut first = None;
+    let mut calls = 0_u32;
     while let Some(record) = facts.next().await {
         let batch = FactBatch::decode(&record.context("could not read facts")?.payload)?;
-        if batch.event != event {
+        if !of.contains(&batch.event) {
             continue;
         }
+        calls += 1;
         let now = Instant::now();
         let (_, in_first_batch) =
             *first.get_or_insert((now, u32::try_from(batch.orders.len()).unwrap_or(u32::MAX)));
@@ -115,6 +140,7 @@ async fn read_facts(mut facts: Tail, event: EventId, orders: u32) -> anyhow::Res
             return Ok(Seen {
                 first,
                 in_first_batch,
+                calls,
                 last: now,
             });
         }
@@ -123,12 +149,13 @@ async fn read_facts(mut facts: Tail, event: EventId, orders: u32) -> anyhow::Res
 }
 
 /// Waits until the processors have committed the whole log.
-async fn all_committed(rig: &Rig, event: &HotEvent) -> anyhow::Result<Instant> {
+pub(crate) async fn all_committed(rig: &Rig, events: &[HotEvent]) -> anyhow::Result<Instant> {
     let started = Instant::now();
-    let topics = [event.topic.clone()];
+    let topics: Vec<_> = events.iter().map(|event| event.topic.clone()).collect();
     loop {
         let lag = rig.topics.lag(&rig.processors(), &topics).await?;
-        if lag.iter().all(|partition| partition.lag() == Some(0)) {
+        // A partition that never had a record has nothing to commit.
+        if lag.iter().all(|at| at.end == 0 || at.lag() == Some(0)) {
             return Ok(Instant::now());
         }
         let is_over = started.elapsed() > ROUND_MAX;
@@ -138,31 +165,14 @@ async fn all_committed(rig: &Rig, event: &HotEvent) -> anyhow::Result<Instant> {
 }
 
 /// Counters and rows of the ledger have every order, once.
-async fn compare(rig: &Rig, event: &HotEvent, orders: u32) -> anyhow::Result<()> {
+pub(crate) async fn compare(rig: &Rig, events: &[HotEvent], orders: u32) -> anyhow::Result<()> {
     let wanted = i64::from(orders);
-    let stock = rig.ledger.stock(event.id).await?;
-    let held: i64 = stock.iter().map(|shard| shard.counts.held).sum();
-    let is_conserved = stock.iter().all(|shard| shard.counts.is_conserved());
+    let (held, is_conserved) = rig.held(events).await?;
     anyhow::ensure!(
         held == wanted && is_conserved,
         "{orders} orders were placed, the ledger holds {held} tickets, law 1 holds: {is_conserved}"
     );
-    let shards: Vec<i64> = event.shards.iter().map(|shard| shard.get()).collect();
-    let mut connection = PgConnection::connect(&rig.database_url)
-        .await
-        .context("could not look at the rows")?;
-    let (rows, units): (i64, i64) = sqlx::query_as(
-        "SELECT count(*), coalesce(sum(quantity), 0)::bigint FROM orders \
-         WHERE stock_shard_id = ANY($1) AND state = 1",
-    )
-    .bind(&shards)
-    .fetch_one(&mut connection)
-    .await
-    .context("could not count the rows")?;
-    connection
-        .close()
-        .await
-        .context("could not close a connection")?;
+    let (rows, units) = rig.rows(events).await?;
     anyhow::ensure!(
         (rows, units) == (wanted, wanted),
         "{orders} orders were placed, the ledger has {rows} rows with {units} tickets"

@@ -18,15 +18,30 @@ const QUEUE_FULL_WAIT: Duration = Duration::from_millis(5);
 /// How long the producer's queue may stay full.
 const QUEUE_FULL_MAX: Duration = Duration::from_secs(30);
 
-/// Puts `orders` orders of one ticket each on the log, evenly over the stock shards.
-pub(super) async fn fill(rig: &Rig, event: &HotEvent, orders: u32) -> anyhow::Result<()> {
+/// Orders that follow each other on one stock shard. With runs the batches of records on the log are alike whether there is
+/// one stock shard or a thousand.
+const RUN: u32 = 100;
+
+/// Tickets that each of `lanes` stock shards needs, so that nothing sells out.
+pub(crate) fn units(orders: u32, lanes: u32) -> u32 {
+    orders.div_ceil(lanes.max(1)) + RUN
+}
+
+/// Puts `orders` orders of one ticket each on the logs of `events`, evenly over all their stock shards.
+pub(crate) async fn fill(rig: &Rig, events: &[HotEvent], orders: u32) -> anyhow::Result<()> {
+    let lanes: Vec<_> = events
+        .iter()
+        .flat_map(|event| event.lanes().map(move |lane| (event, lane)))
+        .collect();
+    anyhow::ensure!(!lanes.is_empty(), "there is no stock shard to sell from");
     let mut under_way = VecDeque::with_capacity(UNDER_WAY_MAX);
     for number in 0..orders {
-        let at = usize::try_from(number)? % event.shards.len();
+        let run = usize::try_from(number / RUN)?;
+        let (event, (shard, partition)) = lanes[run % lanes.len()];
         let buyer = BuyerId::new(format!("buyer-{number:08}"))?;
         let place = Place {
             order: OrderId::derive(event.id, &buyer, "bench"),
-            shard: event.shards[at],
+            shard,
             epoch: Epoch::FIRST,
             buyer,
             quantity: 1,
@@ -35,7 +50,6 @@ pub(super) async fn fill(rig: &Rig, event: &HotEvent, orders: u32) -> anyhow::Re
         };
         let key = place.order.to_string();
         let payload = Command::Place(place).encode();
-        let partition = i32::try_from(at)?;
         let blocked = Instant::now();
         let delivery = loop {
             match rig

@@ -1,6 +1,5 @@
-//! What a figure depends on: commit, machine, versions of the servers, and who else was busy.
+//! What a figure depends on: commit, machine, versions of the servers, settings of the product, and who else was busy.
 
-use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -8,108 +7,46 @@ use anyhow::Context as _;
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 use ticket_core::clock;
-use ticket_testkit::{Tools, workspace_dir};
+use ticket_testkit::{Binary, Tools, workspace_dir};
 
+use super::noise::Noise;
 use crate::ledger::rig::Rig;
-
-/// How long the machine is watched before anything is started.
-const NOISE_WATCH: Duration = Duration::from_secs(2);
-
-/// Above this share of all cores other programs disturb what is measured, percent.
-const NOISE_PERCENT_MAX: f64 = 10.0;
+use crate::text::short;
 
 /// Where and on what a run was made.
 #[derive(Debug, Clone, Serialize)]
-pub struct Circumstances {
-    /// When, UTC.
-    pub at: String,
+pub(super) struct Circumstances {
+    /// When it ended, UTC.
+    pub(super) at: String,
+    /// How long it took, servers included.
+    pub(super) took: String,
     /// The checkout's commit, with `+changes` if files differ from it.
-    pub commit: String,
+    pub(super) commit: String,
     /// The command line.
-    pub command: String,
+    pub(super) command: String,
     /// `release` or `dev`.
-    pub profile: &'static str,
+    pub(super) profile: &'static str,
     /// The processor's name as the kernel knows it.
-    pub cpu: String,
+    pub(super) cpu: String,
     /// Cores that this process may use.
-    pub cores: usize,
+    pub(super) cores: usize,
     /// The database's version, its durability settings, and Citus if it is used.
-    pub postgres: String,
+    pub(super) postgres: String,
     /// Kafka.
-    pub kafka: String,
+    pub(super) kafka: String,
     /// Redis.
-    pub redis: String,
-    /// What others did before the run.
-    pub noise: Noise,
-}
-
-/// How busy the machine was before the run.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Noise {
-    /// Share of all cores that were busy, percent.
-    pub busy_percent: f64,
-}
-
-impl Noise {
-    /// Too busy for figures that mean something.
-    #[must_use]
-    pub fn is_loud(self) -> bool {
-        self.busy_percent > NOISE_PERCENT_MAX
-    }
-}
-
-impl fmt::Display for Noise {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.0} % of all cores before the run", self.busy_percent)
-    }
-}
-
-/// Watches the machine for a moment. Nothing of ours may run yet.
-pub(super) async fn noise() -> anyhow::Result<Noise> {
-    let before = CpuTimes::read()?;
-    tokio::time::sleep(NOISE_WATCH).await;
-    let after = CpuTimes::read()?;
-    let all = f64::from(after.all.wrapping_sub(before.all)).max(1.0);
-    let idle = f64::from(after.idle.wrapping_sub(before.idle));
-    Ok(Noise {
-        busy_percent: (100.0 * (1.0 - idle / all)).max(0.0),
-    })
-}
-
-/// Ticks of all cores together; only differences mean something, so that they may wrap.
-struct CpuTimes {
-    all: u32,
-    idle: u32,
-}
-
-impl CpuTimes {
-    fn read() -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string("/proc/stat").context("could not read /proc/stat")?;
-        Self::parse(&text).context("/proc/stat does not begin with `cpu`")
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let line = text.lines().next()?.strip_prefix("cpu ")?;
-        // user nice system idle iowait irq softirq steal; guest times are in user already.
-        let ticks: Vec<u64> = line
-            .split_whitespace()
-            .take(8)
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .ok()?;
-        let idle = ticks.get(3)? + ticks.get(4)?;
-        let wrapped = |ticks: u64| u32::try_from(ticks % (1 << 32)).unwrap_or(0);
-        Some(Self {
-            all: wrapped(ticks.iter().sum()),
-            idle: wrapped(idle),
-        })
-    }
+    pub(super) redis: String,
+    /// What the product was told, where a path says nothing else: name and value.
+    pub(super) settings: Vec<(String, String)>,
+    /// What others did before and during the run.
+    pub(super) noise: Noise,
 }
 
 impl Circumstances {
-    pub(super) async fn of(rig: &Rig, noise: Noise) -> anyhow::Result<Self> {
+    pub(super) async fn of(rig: &Rig, took: Duration, noise: Noise) -> anyhow::Result<Self> {
         Ok(Self {
             at: clock::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+            took: short(took),
             commit: commit().await,
             command: std::env::args().collect::<Vec<_>>().join(" "),
             profile: if cfg!(debug_assertions) {
@@ -122,6 +59,7 @@ impl Circumstances {
             postgres: postgres(rig).await?,
             kafka: kafka().unwrap_or_else(|| "unknown".to_owned()),
             redis: redis(rig).await?,
+            settings: settings().await.unwrap_or_default(),
             noise,
         })
     }
@@ -212,20 +150,67 @@ async fn redis(rig: &Rig) -> anyhow::Result<String> {
     Ok(version.unwrap_or("unknown").trim().to_owned())
 }
 
+/// What the product says of its own settings: those with a default, as the environment has them.
+async fn settings() -> Option<Vec<(String, String)>> {
+    let mut command = tokio::process::Command::new(Binary::Runtime.path().ok()?);
+    let help = command.arg("--help").stdin(Stdio::null()).output();
+    let help = help.await.ok()?.stdout;
+    Some(settings_in(&String::from_utf8_lossy(&help)))
+}
+
+/// Name and value of the settings that have a default: what the environment says, else the default. The help has both.
+fn settings_in(help: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut set = None;
+    for line in help.lines().map(str::trim) {
+        let inside = |start| line.strip_prefix(start)?.strip_suffix(']');
+        if let Some(env) = inside("[env: ") {
+            set = Some(env.split_once('=').unwrap_or((env, "")));
+        } else if let Some(default) = inside("[default: ")
+            && let Some((name, value)) = set.take()
+        {
+            let value = if value.is_empty() { default } else { value };
+            if value != "\"\"" {
+                found.push((name.to_owned(), value.to_owned()));
+            }
+        } else if line.starts_with("--") {
+            set = None;
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn idle_time_and_all_time_of_the_kernels_line() {
-        let times = CpuTimes::parse("cpu  10 1 20 300 4 5 6 7 0 0\ncpu0 1 1 1 1\n").unwrap();
-        assert_eq!((times.all, times.idle), (353, 304));
-        assert!(CpuTimes::parse("intr 1 2 3").is_none());
-    }
+    fn settings_with_defaults_are_found_in_the_help() {
+        let help = "
+      --database-url <URL>
+          PostgreSQL
 
-    #[test]
-    fn a_machine_is_loud_when_a_tenth_of_it_is_busy() {
-        assert!(!Noise { busy_percent: 3.0 }.is_loud());
-        assert!(Noise { busy_percent: 60.0 }.is_loud());
+          [env: TICKET_DATABASE_URL]
+
+      --kafka-prefix <PREFIX>
+          [env: TICKET_KAFKA_PREFIX=]
+          [default: \"\"]
+
+      --consumer-gather-ms <MS>
+          [env: TICKET_CONSUMER_GATHER_MS=7]
+          [default: 5]
+
+      --consumer-max-batch <COUNT>
+          [env: TICKET_CONSUMER_MAX_BATCH=]
+          [default: 1000]
+
+      --only-a-flag
+          [default: 9]
+";
+        let wanted = [
+            ("TICKET_CONSUMER_GATHER_MS".to_owned(), "7".to_owned()),
+            ("TICKET_CONSUMER_MAX_BATCH".to_owned(), "1000".to_owned()),
+        ];
+        assert_eq!(settings_in(help), wanted);
     }
 }

@@ -12,3 +12,6 @@
 mod cli;
 mod killed;
 mod lies;
+mod load;
+mod measures;
+mod together;

@@ -1,0 +1,87 @@
+//! The HTTP path alone: what the bare endpoint answers, beside it in the same minute orders that are accepted and answers that
+//! say "sold out". The buyer API is a process of its own before the real Redis and Kafka; no processor runs. A rate counts
+//! only if the answers, the order log and the stock store agree to the order.
+//!
+//! - [`bare`]: the baseline, a process too.
+//! - `shop`: the buyer API with an event on sale.
+//! - `endpoints`: rates and CPU of the three, in rounds.
+//! - `crowding`: latency against the number of connections, once.
+
+pub mod bare;
+mod cost;
+mod crowding;
+mod endpoints;
+mod shop;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tokio::sync::OnceCell;
+
+use crate::ledger::rig::{BUYER_SECRET, Rig};
+use crate::load::{self, Buyers};
+use crate::suite::measure::Measure;
+use crate::suite::plan::Plan;
+use shop::Shop;
+
+/// Connections of a load that saturates.
+const CONNECTIONS: u32 = 128;
+
+/// Distinct buyers. They come again after their turn, with another order.
+const BUYERS: u32 = 50_000;
+
+/// The event that the bare endpoint is asked for: a name as long as those of the others, so that answers are as long.
+const BARE_EVENT: &str = "bench.e-000000000000";
+
+/// Before it is measured an endpoint answers for this part of the time that is measured.
+const WARM_UP_PART: u32 = 4;
+
+/// Steps of [`latency_against_load`] in a whole run.
+const STEP: Duration = Duration::from_secs(2);
+
+/// All measures of the HTTP path.
+#[must_use]
+pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
+    let buyers = SharedBuyers::default();
+    let mut measures = vec![endpoints(&buyers, plan.seconds(6, 2))];
+    if !plan.quick {
+        measures.push(latency_against_load(&buyers, STEP));
+    }
+    measures
+}
+
+/// The bare endpoint, accepted orders and sold-out answers, each measured in each round for as long as it `lasts`.
+#[must_use]
+pub fn endpoints(buyers: &SharedBuyers, lasts: Duration) -> Box<dyn Measure> {
+    Box::new(endpoints::Endpoints::new(buyers.clone(), lasts))
+}
+
+/// The same three with 8 to 512 connections, once, each for a `step`.
+#[must_use]
+pub fn latency_against_load(buyers: &SharedBuyers, step: Duration) -> Box<dyn Measure> {
+    Box::new(crowding::Crowding::new(buyers.clone(), step))
+}
+
+/// Takes orders for as long as it `lasts` and forgets them: the broker's JVM compiles what small produce requests need in
+/// its first seconds of them, and takes more than half of a core for that.
+pub async fn warm_up(rig: &Rig, lasts: Duration) -> anyhow::Result<()> {
+    let buyers = Buyers::sign(BUYER_SECRET, BUYERS).await?;
+    let shop = Shop::open(rig).await?;
+    let mut full = shop.full().await?;
+    let orders = shop.orders(&full, &buyers)?;
+    let answers = load::closed(&shop.target, CONNECTIONS, lasts, &orders).await?;
+    full.accept(answers.all(StatusCode::ACCEPTED)?);
+    shop.close(&[full]).await
+}
+
+/// The buyers, signed once for all measures.
+#[derive(Debug, Clone, Default)]
+pub struct SharedBuyers(Rc<OnceCell<Buyers>>);
+
+impl SharedBuyers {
+    async fn get(&self) -> anyhow::Result<&Buyers> {
+        let sign = || Buyers::sign(BUYER_SECRET, BUYERS);
+        self.0.get_or_try_init(sign).await
+    }
+}
