@@ -13,23 +13,18 @@ mod crowding;
 mod endpoints;
 mod shop;
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use tokio::sync::OnceCell;
 
-use crate::ledger::rig::{BUYER_SECRET, Rig};
-use crate::load::{self, Buyers};
+use crate::ledger::rig::Rig;
+use crate::load;
 use crate::suite::measure::Measure;
 use crate::suite::plan::Plan;
 use shop::Shop;
 
 /// Connections of a load that saturates.
 const CONNECTIONS: u32 = 128;
-
-/// Distinct buyers. They come again after their turn, with another order.
-const BUYERS: u32 = 50_000;
 
 /// The event that the bare endpoint is asked for: a name as long as those of the others, so that answers are as long.
 const BARE_EVENT: &str = "bench.e-000000000000";
@@ -43,45 +38,32 @@ const STEP: Duration = Duration::from_secs(2);
 /// All measures of the HTTP path.
 #[must_use]
 pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
-    let buyers = SharedBuyers::default();
-    let mut measures = vec![endpoints(&buyers, plan.seconds(6, 2))];
+    let mut measures = vec![endpoints(plan.seconds(6, 2))];
     if !plan.quick {
-        measures.push(latency_against_load(&buyers, STEP));
+        measures.push(latency_against_load(STEP));
     }
     measures
 }
 
 /// The bare endpoint, accepted orders and sold-out answers, each measured in each round for as long as it `lasts`.
 #[must_use]
-pub fn endpoints(buyers: &SharedBuyers, lasts: Duration) -> Box<dyn Measure> {
-    Box::new(endpoints::Endpoints::new(buyers.clone(), lasts))
+pub fn endpoints(lasts: Duration) -> Box<dyn Measure> {
+    Box::new(endpoints::Endpoints::new(lasts))
 }
 
 /// The same three with 8 to 512 connections, once, each for a `step`.
 #[must_use]
-pub fn latency_against_load(buyers: &SharedBuyers, step: Duration) -> Box<dyn Measure> {
-    Box::new(crowding::Crowding::new(buyers.clone(), step))
+pub fn latency_against_load(step: Duration) -> Box<dyn Measure> {
+    Box::new(crowding::Crowding::new(step))
 }
 
 /// Takes orders for as long as it `lasts` and forgets them: the broker's JVM compiles what small produce requests need in
 /// its first seconds of them, and takes more than half of a core for that.
 pub async fn warm_up(rig: &Rig, lasts: Duration) -> anyhow::Result<()> {
-    let buyers = Buyers::sign(BUYER_SECRET, BUYERS).await?;
     let shop = Shop::open(rig).await?;
     let mut full = shop.full().await?;
-    let orders = shop.orders(&full, &buyers)?;
+    let orders = shop.orders(&full, rig.buyers().await?)?;
     let answers = load::closed(&shop.target, CONNECTIONS, lasts, &orders).await?;
     full.accept(answers.all(StatusCode::ACCEPTED)?);
     shop.close(&[full]).await
-}
-
-/// The buyers, signed once for all measures.
-#[derive(Debug, Clone, Default)]
-pub struct SharedBuyers(Rc<OnceCell<Buyers>>);
-
-impl SharedBuyers {
-    async fn get(&self) -> anyhow::Result<&Buyers> {
-        let sign = || Buyers::sign(BUYER_SECRET, BUYERS);
-        self.0.get_or_try_init(sign).await
-    }
 }

@@ -8,9 +8,9 @@ use hyper::StatusCode;
 use serde::Serialize;
 use ticket_core::CategoryName;
 
+use super::BARE_EVENT;
 use super::bare::Bare;
 use super::shop::Shop;
-use super::{BARE_EVENT, SharedBuyers};
 use crate::ledger::rig::{BUYER_SECRET, CATEGORY, Rig};
 use crate::load::{self, Orders, Outcome};
 use crate::stats::Spread;
@@ -58,23 +58,21 @@ struct Curves {
 
 /// More and more connections.
 pub(super) struct Crowding {
-    buyers: SharedBuyers,
     step: Duration,
     curves: Curves,
 }
 
 impl Crowding {
     /// Each endpoint is measured for a `step` with each number of connections.
-    pub(super) fn new(buyers: SharedBuyers, step: Duration) -> Self {
+    pub(super) fn new(step: Duration) -> Self {
         Self {
-            buyers,
             step,
             curves: Curves::default(),
         }
     }
 
     async fn climb(&mut self, rig: &Rig) -> anyhow::Result<()> {
-        let buyers = self.buyers.get().await?;
+        let buyers = rig.buyers().await?;
         let mut bare = Bare::start(BUYER_SECRET).await?;
         let (event, category) = (BARE_EVENT.parse()?, CategoryName::new(CATEGORY)?);
         let to_bare = Orders::new(&bare.target, &event, &category, buyers)?.into();
@@ -164,10 +162,6 @@ impl Measure for Crowding {
 
     fn rounds(&self, _plan: &Plan) -> u32 {
         1
-    }
-
-    fn prepare<'a>(&'a mut self, _rig: &'a Rig) -> LocalBoxFuture<'a, anyhow::Result<()>> {
-        async { self.buyers.get().await.map(drop) }.boxed_local()
     }
 
     fn round<'a>(

@@ -11,7 +11,7 @@ use ticket_testkit::Product;
 use super::bare::Bare;
 use super::cost::{Cost, CostSpread, Meter};
 use super::shop::Shop;
-use super::{BARE_EVENT, CONNECTIONS, SharedBuyers, WARM_UP_PART};
+use super::{BARE_EVENT, CONNECTIONS, WARM_UP_PART};
 use crate::ledger::rig::{BUYER_SECRET, CATEGORY, Rig};
 use crate::load::{self, Orders, Target};
 use crate::stats::Spread;
@@ -46,7 +46,6 @@ struct Round {
 
 /// The rounds of the three endpoints.
 pub(super) struct Endpoints {
-    buyers: SharedBuyers,
     lasts: Duration,
     bare: Vec<Round>,
     accepted: Vec<Round>,
@@ -55,9 +54,8 @@ pub(super) struct Endpoints {
 
 impl Endpoints {
     /// Each endpoint is measured for as long as it `lasts`.
-    pub(super) const fn new(buyers: SharedBuyers, lasts: Duration) -> Self {
+    pub(super) const fn new(lasts: Duration) -> Self {
         Self {
-            buyers,
             lasts,
             bare: Vec::new(),
             accepted: Vec::new(),
@@ -74,7 +72,7 @@ impl Endpoints {
         board.note(BARE, bare.per_s);
         self.bare.push(bare);
 
-        let buyers = self.buyers.get().await?;
+        let buyers = rig.buyers().await?;
         let shop = Shop::open(rig).await?;
         let mut full = shop.full().await?;
         let orders = shop.orders(&full, buyers)?;
@@ -100,7 +98,7 @@ impl Endpoints {
             BARE_EVENT.parse()?,
             ticket_core::CategoryName::new(CATEGORY)?,
         );
-        let orders = Orders::new(&bare.target, &event, &category, self.buyers.get().await?)?;
+        let orders = Orders::new(&bare.target, &event, &category, rig.buyers().await?)?;
         let measured = self
             .endpoint(rig, &bare.product, &bare.target, &orders.into())
             .await?;
@@ -294,10 +292,6 @@ impl Measure for Endpoints {
 
     fn takes(&self) -> Duration {
         3 * (self.warm_up() + self.lasts) + AROUND
-    }
-
-    fn prepare<'a>(&'a mut self, _rig: &'a Rig) -> LocalBoxFuture<'a, anyhow::Result<()>> {
-        async { self.buyers.get().await.map(drop) }.boxed_local()
     }
 
     fn round<'a>(

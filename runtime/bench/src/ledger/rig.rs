@@ -19,10 +19,12 @@ use ticket_testkit::{
     Server, StartOptions, lease_port,
 };
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::cpu;
+use crate::load::Buyers;
 
 /// Before every topic and group of the rig.
 const PREFIX: &str = "bench.";
@@ -32,6 +34,9 @@ pub(crate) const CATEGORY: &str = "standing";
 
 /// Shared secret of the buyers' tokens (HS256).
 pub(crate) const BUYER_SECRET: &str = "bench-0123456789abcdef0123456789";
+
+/// Distinct buyers. They come again after their turn, with another order.
+const BUYERS: u32 = 50_000;
 
 /// Events that are made or taken away at the same time: each is a few round trips to servers that like company.
 const EVENTS_AT_ONCE: usize = 24;
@@ -60,6 +65,7 @@ pub struct Rig {
     pub(crate) topics: BusAdmin,
     pub(crate) log: Producer,
     prefix: TopicPrefix,
+    buyers: OnceCell<Buyers>,
 }
 
 /// An event whose stock nobody has touched.
@@ -144,6 +150,7 @@ impl Rig {
             topics,
             log,
             prefix,
+            buyers: OnceCell::new(),
         })
     }
 
@@ -176,6 +183,12 @@ impl Rig {
 
     pub(crate) fn processors(&self) -> String {
         self.prefix.group("processor")
+    }
+
+    /// Everybody who buys, signed once for all measures.
+    pub(crate) async fn buyers(&self) -> anyhow::Result<&Buyers> {
+        let sign = || Buyers::sign(BUYER_SECRET, BUYERS);
+        self.buyers.get_or_try_init(sign).await
     }
 
     /// Makes an event with `shards` stock shards of `units` tickets each, each on a partition of its own.

@@ -13,14 +13,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::ledger::rig::Rig;
 use crate::load;
-use crate::load::Buyers;
 use crate::say;
 use crate::stats::Spread;
 use crate::suite::measure::{Board, Measure};
 use crate::suite::plan::Plan;
 use crate::suite::section::{Bar, Plot, Section, Table};
 use crate::text::grouped;
-use crate::together::stand::{self, CONNECTIONS, Stand};
+use crate::together::stand::{CONNECTIONS, Stand};
 
 /// Most memory of API and processor together, megabytes.
 const RUNTIME_MB_MAX: f64 = 250.0;
@@ -81,23 +80,17 @@ impl Seen {
 /// The measure.
 pub(super) struct Queued {
     orders: u32,
-    buyers: Option<Buyers>,
     seen: Option<Seen>,
 }
 
 impl Queued {
     pub(super) const fn new(orders: u32) -> Self {
-        Self {
-            orders,
-            buyers: None,
-            seen: None,
-        }
+        Self { orders, seen: None }
     }
 
     async fn measure(&mut self, rig: &Rig) -> anyhow::Result<()> {
-        let buyers = self.buyers.as_ref().context("nobody buys")?;
         let room = usize::try_from(self.orders)? * 3 / 2;
-        let stand = Stand::start(rig, buyers, room).await?;
+        let stand = Stand::start(rig, room).await?;
         let started = Instant::now();
         let look = || look(&stand, started);
         let before = look()?;
@@ -205,14 +198,6 @@ impl Measure for Queued {
     // It leaves a million rows behind.
     fn is_last(&self) -> bool {
         true
-    }
-
-    fn prepare<'a>(&'a mut self, _rig: &'a Rig) -> LocalBoxFuture<'a, anyhow::Result<()>> {
-        async {
-            self.buyers = Some(stand::buyers().await?);
-            Ok(())
-        }
-        .boxed_local()
     }
 
     fn round<'a>(

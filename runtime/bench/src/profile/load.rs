@@ -40,10 +40,9 @@ const STOCK_SHARDS: u32 = 64;
 /// Orders over HTTP, decided by a processor beside it.
 pub(super) async fn api(sampling: &Sampling) -> anyhow::Result<()> {
     let rig = warm_rig().await?;
-    let buyers = stand::buyers().await?;
     let lasts = sampling.lasts() + AFTER;
     let room = usize::try_from(lasts.as_secs() * ACCEPTED_PER_S_MAX)?;
-    let stand = Stand::start(&rig, &buyers, room).await?;
+    let stand = Stand::start(&rig, room).await?;
     let pid = pid(&stand.api.product)?;
     let (carried, ()) = tokio::try_join!(stand.closed(&rig, lasts), sampling.record(pid))?;
     say::progress(&format!(

@@ -2,16 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::stand::{self, CONNECTIONS, Stand};
+use super::stand::{CONNECTIONS, Stand};
 use super::steady::BORNE_MIN;
 use crate::ledger::rig::{HotEvent, Rig};
-use crate::load::Buyers;
 use crate::stats::Spread;
 use crate::suite::measure::{Board, Measure};
 use crate::suite::plan::Plan;
@@ -85,7 +83,6 @@ impl Seen {
 pub(super) struct Burst {
     before: Duration,
     lasts: Duration,
-    buyers: Option<Buyers>,
     seen: Option<Seen>,
 }
 
@@ -94,7 +91,6 @@ impl Burst {
         Self {
             before,
             lasts,
-            buyers: None,
             seen: None,
         }
     }
@@ -104,10 +100,9 @@ impl Burst {
     }
 
     async fn measure(&mut self, rig: &Rig) -> anyhow::Result<()> {
-        let buyers = self.buyers.as_ref().context("nobody buys")?;
         let load = self.before + self.after() + TIMES * self.lasts;
         let room = usize::try_from((load.as_secs() + 1) * u64::from(RATE_PER_SECOND) * 2)?;
-        let stand = Stand::start(rig, buyers, room).await?;
+        let stand = Stand::start(rig, room).await?;
         let started = Instant::now();
         let mut lag = Vec::new();
         let mut seen = Seen::default();
@@ -164,14 +159,6 @@ impl Measure for Burst {
 
     fn rounds(&self, _plan: &Plan) -> u32 {
         1
-    }
-
-    fn prepare<'a>(&'a mut self, _rig: &'a Rig) -> LocalBoxFuture<'a, anyhow::Result<()>> {
-        async {
-            self.buyers = Some(stand::buyers().await?);
-            Ok(())
-        }
-        .boxed_local()
     }
 
     fn round<'a>(

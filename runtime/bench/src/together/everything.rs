@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use serde::Serialize;
 
-use super::stand::{self, CONNECTIONS, SHARDS, Stand, Used};
+use super::stand::{CONNECTIONS, SHARDS, Stand, Used};
 use crate::ledger::rig::Rig;
-use crate::load::Buyers;
 use crate::say;
 use crate::stats::Spread;
 use crate::suite::measure::{Board, Measure};
@@ -49,7 +47,6 @@ struct Round {
 /// The measure.
 pub(super) struct Everything {
     lasts: Duration,
-    buyers: Option<Buyers>,
     rounds: Vec<Round>,
 }
 
@@ -65,7 +62,6 @@ impl Everything {
     pub(super) const fn new(lasts: Duration) -> Self {
         Self {
             lasts,
-            buyers: None,
             rounds: Vec::new(),
         }
     }
@@ -85,9 +81,8 @@ impl Everything {
     }
 
     async fn measure(&mut self, rig: &Rig) -> anyhow::Result<()> {
-        let buyers = self.buyers.as_ref().context("nobody buys")?;
         let room = usize::try_from(self.lasts.as_secs().max(1) * ROOM_PER_SECOND)?;
-        let stand = Stand::start(rig, buyers, room).await?;
+        let stand = Stand::start(rig, room).await?;
         let carried = stand.closed(rig, self.lasts).await?;
         stand.finish(rig).await?;
         let (outcome, counted) = (&carried.outcome, &carried.counted);
@@ -118,14 +113,6 @@ impl Measure for Everything {
 
     fn takes(&self) -> Duration {
         self.lasts + AROUND
-    }
-
-    fn prepare<'a>(&'a mut self, _rig: &'a Rig) -> LocalBoxFuture<'a, anyhow::Result<()>> {
-        async {
-            self.buyers = Some(stand::buyers().await?);
-            Ok(())
-        }
-        .boxed_local()
     }
 
     fn round<'a>(

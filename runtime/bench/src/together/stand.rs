@@ -14,17 +14,14 @@ use tokio::task::JoinHandle;
 
 use super::follow::{Counted, Follow, Followed, all_decided};
 use crate::ledger::drain;
-use crate::ledger::rig::{Api, BUYER_SECRET, CATEGORY, HotEvent, Rig, cpu_of};
-use crate::load::{self, Buyers, Orders, Outcome, Target};
+use crate::ledger::rig::{Api, CATEGORY, HotEvent, Rig, cpu_of};
+use crate::load::{self, Orders, Outcome, Target};
 
 /// Stock shards of the event, each on a partition of its own.
 pub(crate) const SHARDS: u16 = 4;
 
 /// Connections of the load generator.
 pub(crate) const CONNECTIONS: u32 = 128;
-
-/// Different buyers.
-const BUYERS: u32 = 20_000;
 
 /// Tickets of each stock shard: more than any load takes.
 const UNITS: u32 = 100_000_000;
@@ -34,11 +31,6 @@ const WARM_UP: Duration = Duration::from_secs(1);
 
 /// How long the queue may take to drain after a load.
 const DRAIN_MAX: Duration = Duration::from_mins(3);
-
-/// Signs tokens for everybody who buys.
-pub(crate) async fn buyers() -> anyhow::Result<Buyers> {
-    Buyers::sign(BUYER_SECRET, BUYERS).await
-}
 
 /// CPU time of each process since it was started; the load generator is not among them.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -107,7 +99,7 @@ pub(crate) struct Stand {
 
 impl Stand {
     /// Starts everything and warms it up. `room` is the number of orders to expect.
-    pub(crate) async fn start(rig: &Rig, buyers: &Buyers, room: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(rig: &Rig, room: usize) -> anyhow::Result<Self> {
         let event = rig.event(SHARDS, UNITS).await?;
         let follow = Follow::new(event.id, room);
         let tail = Tail::follow(&rig.bus, &rig.order_events())
@@ -116,7 +108,7 @@ impl Stand {
         let (api, processor) = tokio::try_join!(rig.api(), rig.default_processor())?;
         let target = Target::new(([127, 0, 0, 1], api.port).into())?;
         let category = CategoryName::new(CATEGORY)?;
-        let orders = Orders::new(&target, &event.name, &category, buyers)?;
+        let orders = Orders::new(&target, &event.name, &category, rig.buyers().await?)?;
         let stand = Self {
             script: Followed::new(orders, &follow),
             facts: follow.read(tail),

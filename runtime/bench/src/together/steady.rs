@@ -3,14 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use serde::Serialize;
 
-use super::stand::{self, CONNECTIONS, Stand, Used};
+use super::stand::{CONNECTIONS, Stand, Used};
 use crate::ledger::rig::Rig;
-use crate::load::Buyers;
 use crate::say;
 use crate::stats::Spread;
 use crate::suite::measure::{Board, Measure};
@@ -56,7 +54,6 @@ impl Reached {
 pub(super) struct Steady {
     lasts: Duration,
     at_rest: Duration,
-    buyers: Option<Buyers>,
     /// Per round, in the order of [`RATES`].
     rounds: Vec<Vec<Reached>>,
     /// Per round: cores that everything uses without a single order.
@@ -75,7 +72,6 @@ impl Steady {
         Self {
             lasts,
             at_rest: lasts.min(REST_MAX),
-            buyers: None,
             rounds: Vec::new(),
             rest_cores: Vec::new(),
         }
@@ -92,12 +88,11 @@ impl Steady {
     }
 
     async fn measure(&mut self, rig: &Rig) -> anyhow::Result<()> {
-        let buyers = self.buyers.as_ref().context("nobody buys")?;
         let orders: u64 = RATES
             .iter()
             .map(|(rate, _)| u64::from(*rate) * (self.lasts + SETTLE).as_secs())
             .sum();
-        let stand = Stand::start(rig, buyers, usize::try_from(2 * orders)?).await?;
+        let stand = Stand::start(rig, usize::try_from(2 * orders)?).await?;
         // What the warm-up set off, such as the broker's compiler, is no rest.
         tokio::time::sleep(SETTLE).await;
         let (before, started) = (stand.used(rig)?, Instant::now());
@@ -147,14 +142,6 @@ impl Measure for Steady {
 
     fn takes(&self) -> Duration {
         self.loads() + AROUND
-    }
-
-    fn prepare<'a>(&'a mut self, _rig: &'a Rig) -> LocalBoxFuture<'a, anyhow::Result<()>> {
-        async {
-            self.buyers = Some(stand::buyers().await?);
-            Ok(())
-        }
-        .boxed_local()
     }
 
     fn round<'a>(

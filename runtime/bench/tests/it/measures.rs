@@ -45,9 +45,8 @@ async fn the_http_path_and_the_single_parts_agree_with_their_servers() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let rig = Rig::start(Citus::Never).await.unwrap();
     let mut board = Board::default();
-    let buyers = http::SharedBuyers::default();
 
-    let results = one_round(http::endpoints(&buyers, SHORT), &rig, &mut board).await;
+    let results = one_round(http::endpoints(SHORT), &rig, &mut board).await;
     for endpoint in ["bare", "accepted", "sold_out"] {
         let result = &results["endpoints"][endpoint];
         assert!(
@@ -56,7 +55,7 @@ async fn the_http_path_and_the_single_parts_agree_with_their_servers() {
         );
     }
     let step = Duration::from_millis(50);
-    let results = one_round(http::latency_against_load(&buyers, step), &rig, &mut board).await;
+    let results = one_round(http::latency_against_load(step), &rig, &mut board).await;
     let accepted = results["latency_against_load"]["accepted"]
         .as_array()
         .unwrap();
