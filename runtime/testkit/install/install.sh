@@ -51,6 +51,8 @@ packages() {
     has cmake || missing+=(cmake)
     has pkg-config || missing+=(pkg-config)
     [ -e /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
+    # librdkafka 2.12 includes it even where it is built without curl (rdkafka_conf.c tests the macro for being defined).
+    [ -e /usr/include/curl/curl.h ] || compgen -G '/usr/include/*/curl/curl.h' >/dev/null || missing+=(libcurl4-openssl-dev)
     has setpriv && has setsid || missing+=(util-linux)
     if [ $kube = yes ]; then
         has etcd || missing+=(etcd-server)
