@@ -77,7 +77,7 @@ const PREFETCH_KIBIBYTES_MAX: usize = 2 * 1024;
 
 /// How long a broker may hold a fetch back to fill it. Each answer costs broker and member about as much as a hundred
 /// records: a broker that answers at the first record spends most of its time with answering. Measured: `make bench`.
-const FETCH_WAIT_MAX: Duration = Duration::from_millis(20);
+const FETCH_WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// A fetch that has so much, over all partitions, is not held back: 100 to 200 commands.
 const FETCH_ENOUGH_BYTES: usize = 16 * 1024;

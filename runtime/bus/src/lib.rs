@@ -15,6 +15,7 @@ mod config;
 mod consumer;
 mod context;
 mod dead_letter;
+mod delivery;
 mod error;
 mod producer;
 mod record;
@@ -26,7 +27,8 @@ pub use consumer::{
     BatchHandler, ConsumerConfig, ConsumerMonitor, HandlerError, PartitionedConsumer,
 };
 pub use dead_letter::REASON_HEADER;
+pub use delivery::Delivery;
 pub use error::BusError;
-pub use producer::{Delivery, Producer, ProducerConfig};
+pub use producer::{Producer, ProducerConfig};
 pub use record::{Header, Outgoing, Record, TopicPartition};
 pub use tail::Tail;

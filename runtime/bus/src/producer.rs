@@ -4,25 +4,26 @@
 //! thread. When the queue is full, nothing is taken and the caller is told at once: that is the backpressure.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rdkafka::message::{Header as KafkaHeader, Message, OwnedHeaders};
-use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::config::{BusConfig, millis};
-use crate::context::LogContext;
 use crate::dead_letter::DeadLetters;
+
+use crate::delivery::{Delivery, DeliveryContext, Polled, counted};
 use crate::error::BusError;
 use crate::record::Outgoing;
 
-/// How long a record may wait for others before its batch goes out. 2 ms halves the broker's work against none.
-/// Measured: `SPEED.md`, API path.
-const LINGER: Duration = Duration::from_millis(2);
+/// How long a record may wait for others before its batch goes out. Each produce request costs the broker as much as
+/// several dozen records; in a quiet sale, where one order in 5 ms comes, this makes one request of three. Measured:
+/// `make bench`, steady rates.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// A batch of so many records does not linger: under load the wait ends by itself, long before [`LINGER`] is over.
+const BATCH_RECORDS_MAX: usize = 50;
 
 /// How long a record may be under way before its delivery counts as unknown. Below the deadline of a buyer's request.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(4);
@@ -49,8 +50,10 @@ const TOPIC_PROPAGATION_MAX: Duration = Duration::from_secs(1);
 /// Limits of a producer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerConfig {
-    /// How long a record may wait for others, 0 to a few milliseconds. Default 2 ms.
+    /// How long a record may wait for others, 0 to a few milliseconds. Default 10 ms.
     pub linger: Duration,
+    /// Records of a batch to one partition; a full batch does not wait. Default 50.
+    pub batch_records_max: usize,
     /// How long a record may be under way. Must be above `linger` and should be below the caller's own deadline.
     /// Default 4 s.
     pub delivery_deadline: Duration,
@@ -64,6 +67,7 @@ impl Default for ProducerConfig {
     fn default() -> Self {
         Self {
             linger: LINGER,
+            batch_records_max: BATCH_RECORDS_MAX,
             delivery_deadline: DELIVERY_DEADLINE,
             batch_bytes_max: BATCH_BYTES_MAX,
             queue_records_max: QUEUE_RECORDS_MAX,
@@ -73,12 +77,17 @@ impl Default for ProducerConfig {
 
 impl ProducerConfig {
     fn checked(&self) -> Result<(), BusError> {
-        if self.delivery_deadline <= self.linger {
-            let reason = "delivery_deadline must be above linger".to_owned();
-            return Err(BusError::Settings {
+        let refuse = |reason: &str| {
+            Err(BusError::Settings {
                 what: "producer",
-                reason,
-            });
+                reason: reason.to_owned(),
+            })
+        };
+        if self.delivery_deadline <= self.linger {
+            return refuse("delivery_deadline must be above linger");
+        }
+        if self.batch_records_max == 0 {
+            return refuse("batch_records_max must be at least 1");
         }
         Ok(())
     }
@@ -87,7 +96,7 @@ impl ProducerConfig {
 /// Sends records. Cheap to clone; the clones share one connection and one queue.
 #[derive(Clone)]
 pub struct Producer {
-    kafka: Arc<Running>,
+    kafka: Arc<Polled>,
     dead_letters: Arc<DeadLetters>,
 }
 
@@ -95,7 +104,7 @@ impl Producer {
     /// Makes a producer; does no I/O, so Kafka may be down.
     pub fn new(bus: &BusConfig, config: &ProducerConfig) -> Result<Self, BusError> {
         config.checked()?;
-        let kafka: FutureProducer<LogContext> = bus
+        let kafka: BaseProducer<DeliveryContext> = bus
             .client()
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -104,6 +113,7 @@ impl Producer {
             .set("message.timeout.ms", millis(config.delivery_deadline))
             .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
             .set("batch.size", config.batch_bytes_max.to_string())
+            .set("batch.num.messages", config.batch_records_max.to_string())
             .set(
                 "queue.buffering.max.messages",
                 config.queue_records_max.to_string(),
@@ -120,14 +130,14 @@ impl Producer {
                 "topic.metadata.propagation.max.ms",
                 millis(TOPIC_PROPAGATION_MAX),
             )
-            .create_with_context(LogContext)
+            .create_with_context(DeliveryContext)
             .map_err(|cause| BusError::Setup {
                 what: "producer",
                 cause,
             })?;
         let dead_letters = DeadLetters::new(bus.clone());
         Ok(Self {
-            kafka: Arc::new(Running(Some(kafka))),
+            kafka: Arc::new(Polled::start(kafka)?),
             dead_letters: Arc::new(dead_letters),
         })
     }
@@ -166,16 +176,18 @@ impl Producer {
 
     /// Like [`Self::start`], with headers.
     pub fn start_record(&self, record: &Outgoing<'_>) -> Result<Delivery, BusError> {
-        let mut outgoing = FutureRecord::<[u8], [u8]>::to(record.topic)
-            .partition(record.partition)
-            .key(record.key)
-            .payload(record.payload);
+        let (waiting, delivery) = Delivery::new();
+        let mut outgoing =
+            BaseRecord::<[u8], [u8], _>::with_opaque_to(record.topic, Box::new(waiting))
+                .partition(record.partition)
+                .key(record.key)
+                .payload(record.payload);
         if !record.headers.is_empty() {
             outgoing = outgoing.headers(headers_of(record));
         }
         let to = (record.topic, record.partition);
-        match self.kafka.get()?.send_result(outgoing) {
-            Ok(waiting) => Ok(Delivery { waiting }),
+        match self.kafka.get()?.send(outgoing) {
+            Ok(()) => Ok(delivery),
             Err((cause, _)) => {
                 let bytes = record.key.len() + record.payload.len();
                 Err(counted(BusError::unsent(cause, to.0, to.1, bytes)))
@@ -224,52 +236,6 @@ impl fmt::Debug for Producer {
     }
 }
 
-/// The delivery of one record: its offset once all in-sync replicas have it. Dropping it does not call the record back.
-#[must_use = "a record that nobody waits for may be lost without a word"]
-pub struct Delivery {
-    waiting: DeliveryFuture,
-}
-
-impl Future for Delivery {
-    type Output = Result<i64, BusError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.waiting)
-            .poll(context)
-            .map(|answer| match answer {
-                Ok(result) => delivered(result),
-                Err(_) => Err(counted(BusError::Closed)),
-            })
-    }
-}
-
-impl fmt::Debug for Delivery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Delivery")
-    }
-}
-
-fn delivered(result: OwnedDeliveryResult) -> Result<i64, BusError> {
-    match result {
-        Ok(place) => Ok(place.offset),
-        Err((cause, record)) => {
-            let bytes =
-                record.key().unwrap_or_default().len() + record.payload().unwrap_or_default().len();
-            Err(counted(BusError::unsent(
-                cause,
-                record.topic(),
-                record.partition(),
-                bytes,
-            )))
-        }
-    }
-}
-
-fn counted(error: BusError) -> BusError {
-    metrics::counter!("ticket_bus_produce_errors_total", "code" => error.code()).increment(1);
-    error
-}
-
 fn headers_of(record: &Outgoing<'_>) -> OwnedHeaders {
     let empty = OwnedHeaders::new_with_capacity(record.headers.len());
     record.headers.iter().fold(empty, |headers, (name, value)| {
@@ -278,22 +244,4 @@ fn headers_of(record: &Outgoing<'_>) -> OwnedHeaders {
             value: Some(&value[..]),
         })
     })
-}
-
-/// The client, dropped on a thread of its own: librdkafka waits for its threads then, and a worker of the async runtime
-/// must not.
-struct Running(Option<FutureProducer<LogContext>>);
-
-impl Running {
-    fn get(&self) -> Result<&FutureProducer<LogContext>, BusError> {
-        self.0.as_ref().ok_or(BusError::Closed)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(kafka) = self.0.take() {
-            crate::context::drop_elsewhere(kafka);
-        }
-    }
 }

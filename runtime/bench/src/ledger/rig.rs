@@ -38,12 +38,18 @@ pub(crate) const BUYER_SECRET: &str = "bench-0123456789abcdef0123456789";
 /// Distinct buyers. They come again after their turn, with another order.
 const BUYERS: u32 = 50_000;
 
+/// Signs the provider's webhooks.
+pub(crate) const WEBHOOK_SECRET: &str = "bench-webhook-0123456789abcdef";
+
 /// Events that are made or taken away at the same time: each is a few round trips to servers that like company.
 const EVENTS_AT_ONCE: usize = 24;
 
 /// How long a record of a log that is filled may be under way: a producer that meets a thousand new topics asks for each of
 /// them first.
 const DELIVERY_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Records of a batch of a log that is filled: nobody waits for any of them.
+const FILL_BATCH_RECORDS_MAX: usize = 10_000;
 
 /// How long a process that is ready may take to listen.
 const LISTEN_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -128,6 +134,7 @@ impl Rig {
             &bus,
             &ProducerConfig {
                 delivery_deadline: DELIVERY_DEADLINE,
+                batch_records_max: FILL_BATCH_RECORDS_MAX,
                 ..ProducerConfig::default()
             },
         )?;
@@ -343,12 +350,12 @@ impl Rig {
         connection.close().await.context(failed)
     }
 
-    /// Tickets of these events that the ledger's counters hold, and whether law 1 holds on every stock shard.
-    pub(crate) async fn held(&self, events: &[HotEvent]) -> anyhow::Result<(i64, bool)> {
+    /// Tickets of these events that the ledger's counters hold or have sold, and whether law 1 holds on every stock shard.
+    pub(crate) async fn taken_units(&self, events: &[HotEvent]) -> anyhow::Result<(i64, bool)> {
         let failed = "could not read the counters";
         let mut connection = self.connection().await?;
         let counted = sqlx::query_as(
-            "SELECT coalesce(sum(held), 0)::bigint, \
+            "SELECT coalesce(sum(held + sold), 0)::bigint, \
                  count(*) = $2 AND coalesce(bool_and(capacity = available + held + sold \
                      AND least(available, held, sold) >= 0), false) \
              FROM stock_shards WHERE stock_shard_id = ANY($1)",
@@ -362,13 +369,13 @@ impl Rig {
         Ok(counted)
     }
 
-    /// Rows of these events that hold their tickets, and the tickets.
+    /// Rows of these events that hold or have bought their tickets, and the tickets.
     pub(crate) async fn rows(&self, events: &[HotEvent]) -> anyhow::Result<(i64, i64)> {
         let failed = "could not count the rows";
         let mut connection = self.connection().await?;
         let counted = sqlx::query_as(
             "SELECT count(*), coalesce(sum(quantity), 0)::bigint FROM orders \
-             WHERE stock_shard_id = ANY($1) AND state = 1",
+             WHERE stock_shard_id = ANY($1) AND state IN (1, 3)",
         )
         .bind(shard_ids(events))
         .fetch_one(&mut connection)
@@ -417,7 +424,10 @@ impl Rig {
                 "TICKET_BUYER_JWT_SECRET".to_owned(),
                 BUYER_SECRET.to_owned(),
             ),
-            ("TICKET_WEBHOOK_SECRET".to_owned(), "unused".to_owned()),
+            (
+                "TICKET_WEBHOOK_SECRET".to_owned(),
+                WEBHOOK_SECRET.to_owned(),
+            ),
         ]);
         let options = StartOptions::within(self.home.clone(), "api");
         let product = Product::start(options, ProductOptions::runtime("api", env))
