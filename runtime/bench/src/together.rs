@@ -5,11 +5,13 @@
 //! - `follow`: joins each answer with its fact.
 //! - `everything`: as fast as it goes.
 //! - `steady`: what a given rate costs.
+//! - `paying`: orders and the provider's webhooks for them, and how long both take.
 //! - `burst`: ten times the rate for a moment, and how the queue drains.
 
 mod burst;
 mod everything;
 mod follow;
+mod paying;
 pub(crate) mod stand;
 mod steady;
 
@@ -24,6 +26,7 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
     vec![
         everything(plan.seconds(60, 10)),
         steady_rates(plan.seconds(20, 4)),
+        paying(plan.seconds(10, 3)),
         burst(plan.seconds(8, 2), BURST),
     ]
 }
@@ -41,6 +44,12 @@ pub fn everything(lasts: Duration) -> Box<dyn Measure> {
 #[must_use]
 pub fn steady_rates(lasts: Duration) -> Box<dyn Measure> {
     Box::new(steady::Steady::new(lasts))
+}
+
+/// Orders that are paid, at half of the highest rate for as long as it `lasts`.
+#[must_use]
+pub fn paying(lasts: Duration) -> Box<dyn Measure> {
+    Box::new(paying::Paying::new(lasts))
 }
 
 /// A steady rate for a time `before`, ten times that for a `burst`, and the steady rate again for twice the time before.

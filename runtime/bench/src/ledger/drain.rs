@@ -167,10 +167,10 @@ pub(crate) async fn all_committed(rig: &Rig, events: &[HotEvent]) -> anyhow::Res
 /// Counters and rows of the ledger have every order, once.
 pub(crate) async fn compare(rig: &Rig, events: &[HotEvent], orders: u32) -> anyhow::Result<()> {
     let wanted = i64::from(orders);
-    let (held, is_conserved) = rig.held(events).await?;
+    let (taken, is_conserved) = rig.taken_units(events).await?;
     anyhow::ensure!(
-        held == wanted && is_conserved,
-        "{orders} orders were placed, the ledger holds {held} tickets, law 1 holds: {is_conserved}"
+        taken == wanted && is_conserved,
+        "{orders} orders were placed, {taken} tickets are taken in the ledger, law 1 holds: {is_conserved}"
     );
     let (rows, units) = rig.rows(events).await?;
     anyhow::ensure!(

@@ -66,10 +66,16 @@ impl Outcome {
     /// # Errors
     /// Says what else came, with the first such answer.
     pub fn all(&self, status: StatusCode) -> anyhow::Result<u64> {
-        let others = self
-            .answers
-            .iter()
-            .filter(|(code, _)| **code != status.as_u16());
+        self.only(&[status])
+    }
+
+    /// How many answers there are, if there are any and all of them have one of `statuses`.
+    ///
+    /// # Errors
+    /// As [`Outcome::all`].
+    pub fn only(&self, statuses: &[StatusCode]) -> anyhow::Result<u64> {
+        let is_wanted = |code: u16| statuses.iter().any(|status| status.as_u16() == code);
+        let others = self.answers.iter().filter(|(code, _)| !is_wanted(**code));
         let others: Vec<_> = others
             .map(|(code, count)| {
                 let body = self.firsts.get(code).cloned().unwrap_or_default();
@@ -78,10 +84,12 @@ impl Outcome {
                 format!("{count} x {code}, the first: {shown}")
             })
             .collect();
-        let wanted = self.of(status);
+        let wanted = statuses.iter().map(|status| self.of(*status)).sum();
+        let named: Vec<_> = statuses.iter().map(ToString::to_string).collect();
+        let named = named.join(" or ");
         anyhow::ensure!(
             wanted > 0 && others.is_empty(),
-            "expected only answers with {status}, got {wanted} of them and {}",
+            "expected only answers with {named}, got {wanted} of them and {}",
             if others.is_empty() {
                 "nothing else".to_owned()
             } else {

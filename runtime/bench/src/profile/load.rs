@@ -14,7 +14,7 @@ use crate::ledger::rig::Rig;
 use crate::ledger::{self, fill};
 use crate::say;
 use crate::stack_env::StackEnv;
-use crate::together::stand::{self, Stand};
+use crate::together::stand::Stand;
 
 /// Orders that are drained before anything is sampled: the servers must be warm, or the program waits for them.
 const WARM_UP_ORDERS: u32 = 100_000;

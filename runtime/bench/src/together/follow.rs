@@ -1,8 +1,9 @@
 //! Joins answers and facts: every order that a buyer was told of with 202 must come as a fact, once or more often, and the
-//! time between the two is what a buyer waits for. Knows no HTTP and no Kafka.
+//! time between the two is what a buyer waits for. Where orders are paid, the word of the provider and the fact that follows
+//! are joined in the same way. Knows no HTTP and no Kafka.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub(crate) struct Counted {
     pub(crate) decided: u32,
     /// Ledger calls that decided something new.
     pub(crate) calls: u32,
+    /// From the moment the provider's word was sent to the fact `paid` at a reader.
+    pub(crate) paid_after: Latency,
     first_answer: Option<Instant>,
     last_fact: Option<Instant>,
 }
@@ -52,9 +55,18 @@ impl Counted {
 
     /// The latency that `percent` of all orders did not exceed, milliseconds; 0 without orders.
     pub(crate) fn decided_after_ms(&self, percent: f64) -> f64 {
-        let latency = self.decided_after.percentile(percent);
-        latency.unwrap_or_default().as_secs_f64() * 1_000.0
+        ms(&self.decided_after, percent)
     }
+
+    /// The same from the provider's word to the fact `paid`.
+    pub(crate) fn paid_after_ms(&self, percent: f64) -> f64 {
+        ms(&self.paid_after, percent)
+    }
+}
+
+fn ms(latency: &Latency, percent: f64) -> f64 {
+    let latency = latency.percentile(percent);
+    latency.unwrap_or_default().as_secs_f64() * 1_000.0
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +74,11 @@ struct Book {
     orders: HashMap<OrderId, Seen>,
     answered: u32,
     decided: u32,
+    /// Decided orders that nobody has paid, the oldest first; stays empty where nobody pays.
+    unpaid: VecDeque<OrderRef>,
+    /// When the provider's word for an order was sent; its fact is awaited.
+    told: HashMap<OrderId, Instant>,
+    paid: u32,
     counted: Counted,
     /// The first thing that must not be.
     wrong: Option<String>,
@@ -71,20 +88,46 @@ struct Book {
 #[derive(Debug)]
 pub(crate) struct Follow {
     event: EventId,
+    /// Whether decided orders are kept for somebody who pays them.
+    are_paid: bool,
     book: Mutex<Book>,
 }
 
 impl Follow {
     /// Follows orders of `event`. `room` is the number of orders to expect: a table that grows would stop everybody.
     pub(crate) fn new(event: EventId, room: usize) -> Arc<Self> {
+        Arc::new(Self::with(event, room, false))
+    }
+
+    /// The same, and decided orders are handed out by [`Follow::next_to_pay`].
+    pub(crate) fn paying(event: EventId, room: usize) -> Arc<Self> {
+        Arc::new(Self::with(event, room, true))
+    }
+
+    fn with(event: EventId, room: usize, are_paid: bool) -> Self {
         let book = Book {
             orders: HashMap::with_capacity(room),
             ..Book::default()
         };
-        Arc::new(Self {
+        Self {
             event,
+            are_paid,
             book: Mutex::new(book),
-        })
+        }
+    }
+
+    /// The decided order that has waited longest for its money, if there is one. From now on its fact is awaited.
+    pub(crate) fn next_to_pay(&self) -> Option<OrderRef> {
+        let mut book = self.book();
+        let order = book.unpaid.pop_front()?;
+        book.told.insert(order.order, Instant::now());
+        Some(order)
+    }
+
+    /// Orders whose payment was told of and that have no fact of it yet, and those that have.
+    pub(crate) fn payments(&self) -> (usize, u32) {
+        let book = self.book();
+        (book.told.len(), book.paid)
     }
 
     /// Orders that buyers were told of.
@@ -159,6 +202,16 @@ impl Follow {
         let mut book = self.book();
         let mut fresh = 0;
         for order in &facts.orders {
+            if order.state == State::Paid {
+                // A repeat finds nothing.
+                if let Some(told) = book.told.remove(&order.order) {
+                    book.paid += 1;
+                    book.counted
+                        .paid_after
+                        .record(now.saturating_duration_since(told));
+                }
+                continue;
+            }
             if order.state != State::Reserved {
                 let (id, state) = (order.order, order.state);
                 let wrong = format!("order {id} is {state}, there was room for all");
@@ -179,6 +232,10 @@ impl Follow {
                 },
             };
             fresh += 1;
+            if self.are_paid {
+                let (order, shard) = (order.order, facts.shard);
+                book.unpaid.push_back(OrderRef { order, shard });
+            }
             if let Some(took) = took {
                 book.counted.decided_after.record(took);
             }
@@ -334,6 +391,25 @@ mod tests {
         follow.see_answer(order(event, 1), Instant::now());
         follow.see_answer(order(event, 1), Instant::now());
         assert!(follow.checked().unwrap_err().to_string().contains("two"));
+    }
+
+    #[test]
+    fn a_decided_order_is_paid_once_and_its_fact_is_timed() {
+        let event = EventId::random();
+        let follow = Follow::paying(event, 2);
+        assert_eq!(follow.next_to_pay(), None);
+        follow.see_answer(order(event, 1), Instant::now());
+        follow.see_facts(&facts(event, &[1], State::Reserved), Instant::now());
+        assert_eq!(follow.next_to_pay().unwrap().order, order(event, 1));
+        assert_eq!(follow.next_to_pay(), None);
+        assert_eq!(follow.payments(), (1, 0));
+        let later = Instant::now() + Duration::from_millis(30);
+        follow.see_facts(&facts(event, &[1], State::Paid), later);
+        follow.see_facts(&facts(event, &[1], State::Paid), later);
+        assert_eq!(follow.payments(), (0, 1));
+        follow.checked().unwrap();
+        assert!((25.0..=31.0).contains(&follow.counted().paid_after_ms(100.0)));
+        assert_eq!((follow.answered(), follow.decided()), (1, 1));
     }
 
     #[tokio::test]

@@ -102,6 +102,17 @@ impl Stand {
     pub(crate) async fn start(rig: &Rig, room: usize) -> anyhow::Result<Self> {
         let event = rig.event(SHARDS, UNITS).await?;
         let follow = Follow::new(event.id, room);
+        Self::open(rig, event, follow).await
+    }
+
+    /// The same, where orders are paid: see [`Follow::next_to_pay`].
+    pub(crate) async fn paying(rig: &Rig, room: usize) -> anyhow::Result<Self> {
+        let event = rig.event(SHARDS, UNITS).await?;
+        let follow = Follow::paying(event.id, room);
+        Self::open(rig, event, follow).await
+    }
+
+    async fn open(rig: &Rig, event: HotEvent, follow: Arc<Follow>) -> anyhow::Result<Self> {
         let tail = Tail::follow(&rig.bus, &rig.order_events())
             .await
             .context("no reader of facts")?;

@@ -27,6 +27,14 @@ async fn a_sale_loses_nothing_however_it_is_measured() {
     let results = one_round(together::steady_rates(SHORT), &rig, &mut board).await;
     assert_eq!(results["rounds"][0].as_array().unwrap().len(), 3);
 
+    let results = one_round(together::paying(SHORT), &rig, &mut board).await;
+    let half = &results[0]["half"];
+    assert!(
+        half["webhooks_per_s"].as_f64().unwrap() > 0.0,
+        "{results:#}"
+    );
+    assert!(half["paid_p99_ms"].as_f64().unwrap() > 0.0, "{results:#}");
+
     let burst = Duration::from_millis(500);
     let results = one_round(together::burst(SHORT, burst), &rig, &mut board).await;
     assert!(results["lag_max"].as_i64().unwrap() > 0, "{results:#}");
