@@ -18,10 +18,11 @@ mod dead_letter;
 mod error;
 mod producer;
 mod record;
+mod settings;
 mod tail;
 
 pub use admin::{BusAdmin, Created, PartitionLag, Replication, TopicSpec, TopicState};
-pub use config::BusConfig;
+pub use config::{BusConfig, BusSasl, BusTls, SaslMechanism};
 pub use consumer::{
     BatchHandler, ConsumerConfig, ConsumerMonitor, HandlerError, PartitionedConsumer,
 };
@@ -29,4 +30,5 @@ pub use dead_letter::REASON_HEADER;
 pub use error::BusError;
 pub use producer::{Delivery, Producer, ProducerConfig};
 pub use record::{Header, Outgoing, Record, TopicPartition};
+pub use settings::KafkaSettings;
 pub use tail::Tail;
