@@ -254,7 +254,7 @@ fn read(path: &Path) -> Result<Vec<u8>, StockError> {
 fn first_key(command: &Cmd) -> Vec<u8> {
     let arguments = command.args_iter().filter_map(|argument| match argument {
         redis::Arg::Simple(bytes) => Some(bytes.to_vec()),
-        _ => None,
+        redis::Arg::Cursor | _ => None,
     });
     arguments.skip(3).take(1).next().unwrap_or_default()
 }

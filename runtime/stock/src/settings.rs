@@ -78,7 +78,7 @@ impl RedisSettings {
     #[must_use]
     pub fn check(&self) -> Vec<SettingProblem> {
         let mut problems = Vec::new();
-        let url = self.redis_url.as_ref().map(|url| url.expose_secret());
+        let url = self.redis_url.as_ref().map(ExposeSecret::expose_secret);
         let addresses = || url.unwrap_or_default().split(',').map(str::trim);
         if addresses().count() > 1 && !self.redis_cluster {
             problems.push(SettingProblem::new(
