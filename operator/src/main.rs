@@ -11,12 +11,15 @@ use ticket_core::SettingProblem;
 use ticket_ledger::DatabaseSettings;
 use ticket_operator::{Config, Faults, LeaseConfig, PROBES};
 use ticket_stock::RedisSettings;
-use ticket_telemetry::settings::{self, Loaded};
+use ticket_telemetry::settings::{self, Loaded, Rotation, Sources};
 use ticket_telemetry::{Health, LogFormat, Metrics, Supervisor, shutdown};
 use tokio::net::TcpListener;
 
 /// What is under way at a stop may take so long; a little more than the operator gives itself.
 const STOP_DEADLINE: std::time::Duration = std::time::Duration::from_secs(25);
+
+/// How often files with secrets are looked at.
+const SECRETS_LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What servers and logs call us.
 const NAME: &str = "ticket-operator";
@@ -80,7 +83,7 @@ impl Args {
 
 fn main() -> anyhow::Result<()> {
     let loaded = settings::load::<Args>(std::env::args_os());
-    let Loaded { cli: args, .. } = loaded.unwrap_or_else(|error| error.exit());
+    let Loaded { cli: args, sources } = loaded.unwrap_or_else(|error| error.exit());
     let problems = args.problems();
     if !problems.is_empty() {
         settings::exit_with(&problems);
@@ -90,10 +93,10 @@ fn main() -> anyhow::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(run(args))
+    runtime.block_on(run(args, &sources))
 }
 
-async fn run(args: Args) -> anyhow::Result<()> {
+async fn run(args: Args, sources: &Sources) -> anyhow::Result<()> {
     let Args {
         kubeconfig,
         namespace,
@@ -143,6 +146,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
         "health",
         ticket_telemetry::serve(listener, health.clone(), metrics, stop.clone()),
     );
+    // Nothing is replaced here while it runs: a changed secret is said to need a restart.
+    let (secrets, stopped) = (Rotation::new(sources), stop.clone());
+    tasks.start("secrets", async move {
+        secrets.run(SECRETS_LOOK_EVERY, stopped).await;
+        anyhow::Ok(())
+    });
     tasks.start("operator", ticket_operator::run(config, health, stop));
     tasks.finish_within(STOP_DEADLINE).await
 }

@@ -14,7 +14,7 @@ use ticket_payments::sandbox::{self, SandboxConfig};
 use ticket_payments::{StripeClient, StripeConfig};
 use ticket_stock::StockStore;
 use ticket_telemetry::settings::Sources;
-use ticket_telemetry::{Health, Metrics, Supervisor, shutdown, trace};
+use ticket_telemetry::{Health, Metrics, Supervisor, chain, shutdown, trace};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -218,8 +218,11 @@ async fn probe(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     loop {
-        health.set("store", stock.ping().await);
-        health.set("log", kafka.ping().await);
+        // With causes: whether a server is away, or does not let us in, is what a person wants to know.
+        let store = stock.ping().await;
+        health.set("store", store.map_err(|error| chain(&error).to_string()));
+        let log = kafka.ping().await;
+        health.set("log", log.map_err(|error| chain(&error).to_string()));
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(PROBE_EVERY) => {}

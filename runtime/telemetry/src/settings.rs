@@ -454,6 +454,7 @@ mod tests {
 
     #[derive(Debug, Parser)]
     #[command(name = "program")]
+    #[expect(clippy::struct_field_names, reason = "flags follow from variables")]
     struct Cli {
         /// Orders at once
         #[arg(long, env = "TICKET_TEST_ORDERS", default_value = "10", help_heading = "Limits",

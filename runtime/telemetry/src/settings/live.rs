@@ -106,13 +106,9 @@ impl Rotation {
         variable: &str,
         apply: impl Fn(SecretString) -> Result<(), String> + Send + 'static,
     ) {
-        for one in self
-            .followed
-            .iter_mut()
-            .filter(|one| one.variable == variable)
-        {
+        let mut followed = self.followed.iter_mut();
+        if let Some(one) = followed.find(|one| one.variable == variable) {
             one.apply = Some(Box::new(apply));
-            return;
         }
     }
 

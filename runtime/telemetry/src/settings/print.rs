@@ -25,7 +25,7 @@ impl Sources {
         }
         for group in groups {
             let separator = if text.is_empty() { "" } else { "\n" };
-            text.push_str(&format!("{separator}# {group}\n"));
+            text.extend([separator, "# ", group, "\n"]);
             for setting in self.settings.iter().filter(|one| one.group == group) {
                 text.push_str(&setting.line(style));
                 text.push('\n');
@@ -81,7 +81,7 @@ fn toml_value(value: &str) -> String {
                 quoted.push('\\');
                 quoted.push(c);
             }
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() => quoted.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             c => quoted.push(c),
         }
     }

@@ -55,7 +55,7 @@ pub fn install(service: &'static str, config: &TraceConfig) -> Result<Exporter, 
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(Client {
-            client,
+            http: client,
             runtime: Handle::current(),
             is_refused: AtomicBool::new(false),
         })
@@ -103,7 +103,7 @@ impl Exporter {
 /// The exporter's thread has no async runtime, so calls are made on ours.
 #[derive(Debug)]
 struct Client {
-    client: reqwest::Client,
+    http: reqwest::Client,
     runtime: Handle,
     /// Said once until it works again.
     is_refused: AtomicBool,
@@ -112,7 +112,7 @@ struct Client {
 #[async_trait::async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let client = self.client.clone();
+        let client = self.http.clone();
         let call = self
             .runtime
             .spawn(async move { call(client, request).await });
