@@ -32,7 +32,7 @@ pub struct ProcessSettings {
         value_name = "FORMAT"
     )]
     pub log_format: LogFormat,
-    /// Where traces go, e.g. http://collector:4318 (OTLP over HTTP); without it nothing is traced
+    /// Where traces go, e.g. `http://collector:4318` (OTLP over HTTP); without it nothing is traced
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otel_exporter_otlp_endpoint: Option<String>,
     /// Part of the requests that are traced, 0 to 1; a caller's own decision (traceparent) wins

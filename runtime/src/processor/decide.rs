@@ -67,8 +67,11 @@ pub(super) async fn sort(
             continue;
         }
         if let Some(trace) = traced::of_command(record) {
-            let (order, shard) = (command.order(), command.shard());
-            work[at].traces.push(OrderRef { order, shard }, trace);
+            let of = OrderRef {
+                order: command.order(),
+                shard: id,
+            };
+            work[at].traces.push(of, trace);
         }
         match command {
             Command::Place(place) => work[at].batch.places.push(place),

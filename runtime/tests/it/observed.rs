@@ -96,7 +96,8 @@ async fn every_metric_of_the_contract_is_there_after_a_sale_with_its_labels() {
         credit: true,
     };
     let seat = CategoryName::new("seat").unwrap();
-    let released = sale.stock.release(sale.id, &seat, Epoch::FIRST, &[release]);
+    let releases = [release];
+    let released = sale.stock.release(sale.id, &seat, Epoch::FIRST, &releases);
     released.await.unwrap();
     let audit = format!("/events/{}/audit", sale.name);
     let audit = sale.ask(Method::POST, &audit, VIEWER).send().await.unwrap();
