@@ -136,7 +136,6 @@ impl Sale {
             ("TICKET_WEBHOOK_SECRET", WEBHOOK_SECRET),
         ]);
         let admin = format!("http://127.0.0.1:{}", admin_port.port());
-        drop((api_port, admin_port));
         let mut runtime = runtime;
         for (name, value) in &terms.settings {
             runtime.retain(|(known, _)| known != name);
@@ -146,6 +145,8 @@ impl Sale {
         let start = own("runtime");
         let log = start.home.log(&start.name);
         let runtime = Product::start(start, runtime).await.unwrap();
+        // Until here, so that no other test takes them first.
+        drop((api_port, admin_port));
         let api = format!("http://{api}");
         let http = Client::new();
         let sale = Self {
