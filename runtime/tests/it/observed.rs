@@ -96,9 +96,10 @@ async fn every_metric_of_the_contract_is_there_after_a_sale_with_its_labels() {
         credit: true,
     };
     let seat = CategoryName::new("seat").unwrap();
-    let releases = [release];
-    let released = sale.stock.release(sale.id, &seat, Epoch::FIRST, &releases);
-    released.await.unwrap();
+    sale.stock
+        .release(sale.id, &seat, Epoch::FIRST, &[release])
+        .await
+        .unwrap();
     let audit = format!("/events/{}/audit", sale.name);
     let audit = sale.ask(Method::POST, &audit, VIEWER).send().await.unwrap();
     assert_eq!(json(audit, 200).await["ok"], false);
@@ -187,11 +188,8 @@ async fn one_trace_goes_from_the_request_over_kafka_to_ledger_and_payment() {
         ["buyer request", "ledger batch", "payment", "ledger batch"]
     );
     for span in &spans {
-        let of: String = span
-            .trace_id
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let of = u128::from_be_bytes(span.trace_id.as_slice().try_into().unwrap());
+        let of = format!("{of:032x}");
         assert_eq!(of, trace, "nothing else is traced: {}", span.name);
         assert!(!format!("{span:?}").contains("-buyer"), "{span:?}");
     }
