@@ -1,12 +1,15 @@
 //! Carries a plan out, step by step. Each step may be repeated, and asks again for what it presumes: whoever is slow does
 //! no harm. A crash after any step leaves what the next look continues from.
 
+use std::time::Instant;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use ticket_bus::{BusError, Replication, TopicSpec};
 use ticket_core::Epoch;
 use ticket_ledger::{LedgerError, NewStockShard};
 use ticket_plan::{NewShard, Plan, Settings, Step};
 use ticket_stock::{Seed, SeedCategory, Seeded};
+use ticket_telemetry::metric;
 use tracing::{info, warn};
 
 use crate::claim::Claim;
@@ -223,7 +226,17 @@ async fn seed(context: &Context, claim: &Claim, epoch: Epoch) -> StepResult {
         // The first filling: there are no orders to remember.
         staged: 0,
     };
-    match context.stock.seed(&seed).await? {
+    let begun = Instant::now();
+    let seeded = context.stock.seed(&seed).await;
+    // The first filling of an event is its first warm-up.
+    metrics::histogram!(metric::WARMUP_SECONDS).record(begun.elapsed());
+    let result = match &seeded {
+        Ok(Seeded::Armed) => "armed",
+        Ok(Seeded::Fenced { .. }) => "fenced",
+        Err(error) => error.code(),
+    };
+    metrics::counter!(metric::WARMUP_TOTAL, "result" => result).increment(1);
+    match seeded? {
         Seeded::Armed => Ok(Progress::Done),
         Seeded::Fenced { .. } => Ok(Progress::Fenced),
     }

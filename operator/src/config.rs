@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
 use ticket_bus::BusConfig;
 use ticket_core::names::TopicPrefix;
+use ticket_ledger::LedgerConfig;
 use ticket_stock::StockConfig;
 
 use crate::faults::Faults;
@@ -22,8 +22,8 @@ pub struct Config {
     pub kubernetes: kube::Config,
     /// Look at Events of this namespace only.
     pub namespace: Option<String>,
-    /// `postgres://..`
-    pub database_url: SecretString,
+    /// The ledger.
+    pub ledger: LedgerConfig,
     /// Kafka.
     pub kafka: BusConfig,
     /// Before all names of topics.

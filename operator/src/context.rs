@@ -7,7 +7,7 @@ use kube::Client;
 use kube::runtime::events::Recorder;
 use ticket_bus::BusAdmin;
 use ticket_core::names::TopicPrefix;
-use ticket_ledger::{Ledger, LedgerConfig};
+use ticket_ledger::Ledger;
 use ticket_stock::StockStore;
 use tokio::sync::OnceCell;
 
@@ -33,9 +33,8 @@ impl Context {
     /// Makes the clients. None of them waits for its server.
     pub(crate) async fn connect(config: &Config) -> anyhow::Result<Arc<Self>> {
         let client = Client::try_from(config.kubernetes.clone())?;
-        let mut ledger = LedgerConfig::new(&config.database_url);
-        ledger.connections_max = LEDGER_CONNECTIONS_MAX;
-        "ticket-operator".clone_into(&mut ledger.application_name);
+        let mut ledger = config.ledger.clone();
+        ledger.connections_max = ledger.connections_max.min(LEDGER_CONNECTIONS_MAX);
         Ok(Arc::new(Self {
             recorder: notify::recorder(client.clone()),
             client,

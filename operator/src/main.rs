@@ -6,20 +6,27 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Parser;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use secrecy::SecretString;
-use ticket_bus::BusConfig;
-use ticket_core::names::TopicPrefix;
+use ticket_bus::KafkaSettings;
+use ticket_core::SettingProblem;
+use ticket_ledger::DatabaseSettings;
 use ticket_operator::{Config, Faults, LeaseConfig, PROBES};
-use ticket_stock::StockConfig;
+use ticket_stock::RedisSettings;
+use ticket_telemetry::settings::{self, Loaded, Rotation, Sources};
 use ticket_telemetry::{Health, LogFormat, Metrics, Supervisor, shutdown};
 use tokio::net::TcpListener;
 
 /// What is under way at a stop may take so long; a little more than the operator gives itself.
 const STOP_DEADLINE: std::time::Duration = std::time::Duration::from_secs(25);
 
+/// How often files with secrets are looked at.
+const SECRETS_LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What servers and logs call us.
+const NAME: &str = "ticket-operator";
+
 /// Makes what Event resources ask for, and keeps it so.
 #[derive(Debug, Parser)]
-#[command(name = "ticket-operator", version)]
+#[command(name = "ticket-operator", version, max_term_width = 110)]
 struct Args {
     /// Kubeconfig; without it the pod's service account is used.
     #[arg(long, env = "KUBECONFIG")]
@@ -27,18 +34,12 @@ struct Args {
     /// Only Events of this namespace.
     #[arg(long, env = "TICKET_NAMESPACE")]
     namespace: Option<String>,
-    /// The ledger: postgres://user:password@host:port/database
-    #[arg(long, env = "TICKET_DATABASE_URL", hide_env_values = true)]
-    database_url: SecretString,
-    /// Kafka: host:port, several with commas.
-    #[arg(long, env = "TICKET_KAFKA_BROKERS")]
-    kafka_brokers: String,
-    /// Before all names of topics.
-    #[arg(long, env = "TICKET_KAFKA_PREFIX", default_value = "")]
-    kafka_prefix: String,
-    /// The stock store: redis://host:port
-    #[arg(long, env = "TICKET_REDIS_URL", hide_env_values = true)]
-    redis_url: String,
+    #[command(flatten)]
+    database: DatabaseSettings,
+    #[command(flatten)]
+    kafka: KafkaSettings,
+    #[command(flatten)]
+    redis: RedisSettings,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     #[arg(long, env = "TICKET_METRICS_LISTEN", default_value = "127.0.0.1:9401")]
     metrics_listen: SocketAddr,
@@ -59,24 +60,49 @@ struct Args {
     identity: Option<String>,
 }
 
+impl Args {
+    /// What is missing and what does not fit together.
+    fn problems(&self) -> Vec<SettingProblem> {
+        let missing = [
+            ("TICKET_DATABASE_URL", self.database.database_url.is_none()),
+            ("TICKET_KAFKA_BROKERS", self.kafka.kafka_brokers.is_none()),
+            ("TICKET_REDIS_URL", self.redis.redis_url.is_none()),
+        ];
+        let missing = missing.into_iter().filter(|(_, is_missing)| *is_missing);
+        let missing = missing.map(|(variable, _)| {
+            let what = "is not set, and the operator needs it";
+            SettingProblem::new(variable, what, "set it; --help says what it means")
+        });
+        let mut problems: Vec<SettingProblem> = missing.collect();
+        problems.extend(self.database.check());
+        problems.extend(self.kafka.check());
+        problems.extend(self.redis.check());
+        problems
+    }
+}
+
 fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+    let loaded = settings::load::<Args>(std::env::args_os());
+    let Loaded { cli: args, sources } = loaded.unwrap_or_else(|error| error.exit());
+    let problems = args.problems();
+    if !problems.is_empty() {
+        settings::exit_with(&problems);
+    }
     // Two threads are plenty for a few calls at a time, and each costs memory.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(run(args))
+    runtime.block_on(run(args, &sources))
 }
 
-async fn run(args: Args) -> anyhow::Result<()> {
+async fn run(args: Args, sources: &Sources) -> anyhow::Result<()> {
     let Args {
         kubeconfig,
         namespace,
-        database_url,
-        kafka_brokers,
-        kafka_prefix,
-        redis_url,
+        database,
+        kafka,
+        redis,
         metrics_listen,
         log,
         log_format,
@@ -84,7 +110,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         lease_name,
         identity,
     } = args;
-    ticket_telemetry::init("ticket-operator", &log, log_format)?;
+    ticket_telemetry::init(NAME, &log, log_format)?;
     // One crypto provider for the process; whoever comes second finds it.
     drop(rustls::crypto::ring::default_provider().install_default());
     let metrics = Metrics::install()?;
@@ -104,10 +130,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let config = Config {
         kubernetes: kubernetes(kubeconfig).await?,
         namespace,
-        database_url,
-        kafka: BusConfig::new(kafka_brokers, "ticket-operator"),
-        kafka_prefix: TopicPrefix(kafka_prefix),
-        stock: StockConfig::new(redis_url),
+        ledger: database.ledger(&database.database_url.clone().unwrap_or_default(), NAME),
+        kafka: kafka.bus(&kafka.kafka_brokers.clone().unwrap_or_default(), NAME),
+        kafka_prefix: kafka.prefix(),
+        stock: redis.stock(&redis.redis_url.clone().unwrap_or_default()),
         lease,
         faults: Faults::default(),
     };
@@ -120,6 +146,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
         "health",
         ticket_telemetry::serve(listener, health.clone(), metrics, stop.clone()),
     );
+    // Nothing is replaced here while it runs: a changed secret is said to need a restart.
+    let (secrets, stopped) = (Rotation::new(sources), stop.clone());
+    tasks.start("secrets", async move {
+        secrets.run(SECRETS_LOOK_EVERY, stopped).await;
+        anyhow::Ok(())
+    });
     tasks.start("operator", ticket_operator::run(config, health, stop));
     tasks.finish_within(STOP_DEADLINE).await
 }

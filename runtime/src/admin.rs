@@ -27,6 +27,7 @@ use ticket_ledger::Ledger;
 use ticket_payments::StripeClient;
 use ticket_stock::StockStore;
 use ticket_telemetry::Health;
+use ticket_telemetry::settings::Live;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -62,9 +63,9 @@ pub struct AdminParts {
     /// Payments for the audit.
     pub provider: Arc<StripeClient>,
     /// The token of event managers.
-    pub manager_token: SecretString,
-    /// The token of viewers, if there are any.
-    pub viewer_token: Option<SecretString>,
+    pub manager_token: Live<SecretString>,
+    /// The token of viewers; an empty one opens nothing.
+    pub viewer_token: Live<SecretString>,
     /// What is there and what is not.
     pub health: Health,
     /// Ends streams and the server.

@@ -27,11 +27,13 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 use ticket_bus::Producer;
 use ticket_ledger::Ledger;
 use ticket_stock::StockStore;
 use ticket_telemetry::Health;
+use ticket_telemetry::settings::Live;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +57,7 @@ pub struct Api {
     reads: OrderReads,
     log: Producer,
     tokens: Tokens,
-    webhook_secrets: Vec<SecretString>,
+    webhook_secrets: Live<Vec<SecretString>>,
     waiters: Arc<Waiters>,
     positions: Arc<Positions>,
     availability: AvailabilityCache,
@@ -75,10 +77,10 @@ pub struct ApiParts {
     pub ledger: Ledger,
     /// Kafka.
     pub log: Producer,
-    /// Signs buyers' tokens.
-    pub buyer_jwt_secret: SecretString,
+    /// Checks buyers' tokens.
+    pub buyer_jwt_key: Live<DecodingKey>,
     /// Sign the provider's webhooks; several while one is being replaced.
-    pub webhook_secrets: Vec<SecretString>,
+    pub webhook_secrets: Live<Vec<SecretString>>,
     /// Who waits for decisions.
     pub waiters: Arc<Waiters>,
     /// How far the processors are.
@@ -98,7 +100,7 @@ impl Api {
             stock,
             ledger,
             log,
-            buyer_jwt_secret,
+            buyer_jwt_key,
             ..
         } = parts;
         let ApiParts {
@@ -117,7 +119,7 @@ impl Api {
             stock,
             reads: OrderReads::start(&ledger, &stop),
             log,
-            tokens: Tokens::new(&buyer_jwt_secret),
+            tokens: Tokens::new(buyer_jwt_key),
             webhook_secrets,
             waiters,
             positions,

@@ -298,7 +298,7 @@ impl Catalog {
                     if !was_down {
                         warn!(error = %chain(&error), code = error.code(), "events not read");
                     }
-                    health.set("ledger", Err(&error));
+                    health.set("ledger", Err(chain(&error)));
                     was_down = true;
                 }
             }

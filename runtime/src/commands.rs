@@ -1,10 +1,12 @@
 //! Sending a command to the partition that its stock shard belongs to: what payments, keeper and expiry share.
 
-use ticket_bus::{BusError, Producer};
+use ticket_bus::{BusError, Outgoing, Producer};
 use ticket_core::{Command, OrderRef, StockShardId};
 use ticket_ledger::LedgerError;
+use ticket_telemetry::trace;
 
 use crate::catalog::Catalog;
+use crate::traced;
 
 /// Why a command was not written.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +71,16 @@ pub(crate) async fn send(
     }
     .to_string();
     let topic = entry.event.topic();
-    log.send(topic, entry.partition, key.as_bytes(), &command.encode())
+    let header = trace::outgoing().map(traced::header);
+    let payload = command.encode();
+    let record = Outgoing {
+        topic,
+        partition: entry.partition,
+        key: key.as_bytes(),
+        payload: &payload,
+        headers: header.as_slice(),
+    };
+    log.send_record(&record)
         .await
         .map(|_| ())
         .map_err(|cause| SendError::Write {

@@ -12,10 +12,12 @@ use ticket_core::{
 };
 use ticket_payments::{NewPayment, PaymentError, PaymentStatus, Provider, RefundStatus};
 use ticket_telemetry::chain;
+use ticket_telemetry::trace::{self, Span};
 use tracing::{debug, error, warn};
 
 use crate::catalog::Catalog;
 use crate::commands::{SendError, send};
+use crate::traced::Traces;
 
 /// Calls to the provider under way at once, per partition of `order-events`.
 const CALLS_AT_ONCE: usize = 32;
@@ -68,7 +70,7 @@ impl<P: Provider> PaymentsHandler<P> {
         let mut facts = Vec::new();
         for record in batch {
             match FactBatch::decode(&record.payload) {
-                Ok(fact) => facts.push(fact),
+                Ok(fact) => facts.push((fact, Traces::of_facts(record))),
                 Err(error) => {
                     warn!(%error, offset = record.offset, "fact not readable");
                     let reason = error.to_string();
@@ -80,9 +82,11 @@ impl<P: Provider> PaymentsHandler<P> {
             }
         }
         let mut calls = Vec::new();
-        for batch in &facts {
+        for (batch, traces) in &facts {
             for order in &batch.orders {
-                calls.push(self.follow(batch, order));
+                let span = traces.get(batch.reference(order));
+                let span = span.and_then(|from| trace::child("payment", from));
+                calls.push(self.traced(batch, order, span));
             }
         }
         let mut calls = futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
@@ -90,6 +94,25 @@ impl<P: Provider> PaymentsHandler<P> {
             done?;
         }
         Ok(())
+    }
+
+    /// [`Self::follow`] as a part of the order's trace, if that is kept.
+    async fn traced(
+        &self,
+        batch: &FactBatch,
+        order: &OrderRecord,
+        span: Option<Span>,
+    ) -> Result<(), PaymentsError> {
+        let Some(mut span) = span else {
+            return self.follow(batch, order).await;
+        };
+        span.set("ticket.order", order.order.to_string());
+        span.set("ticket.state", order.state.as_str());
+        let followed = trace::within(Some(span.parent()), self.follow(batch, order)).await;
+        if let Err(error) = &followed {
+            span.fail(error.code());
+        }
+        followed
     }
 
     async fn follow(&self, batch: &FactBatch, order: &OrderRecord) -> Result<(), PaymentsError> {

@@ -11,9 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use serde::Serialize;
 use ticket_core::Code;
-
-/// The request header with the caller's trace (W3C Trace Context).
-pub(crate) const TRACE: &str = "traceparent";
+use ticket_telemetry::trace;
 
 /// What a caller waits before the next try when nothing better is known, seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -88,17 +86,24 @@ struct Document<'a> {
     trace_id: &'a str,
 }
 
-/// Middleware: writes problem bodies, also for handlers that panic.
+/// Middleware: gives the request its trace and writes problem bodies, also for handlers that panic.
 pub(crate) async fn render(request: Request, next: Next) -> Response {
-    let trace = request.headers().get(TRACE).cloned();
-    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    written(response.unwrap_or_else(panicked), trace.as_ref())
+    let given = request.headers().get(trace::HEADER);
+    let traced = trace::Request::begin("admin request", given.map(HeaderValue::as_bytes));
+    let answered = async {
+        let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        written(response.unwrap_or_else(panicked))
+    };
+    let response = traced.scope(answered).await;
+    traced.end("admin", response.status().as_u16());
+    response
 }
 
-/// The response with its body: [`Problem`]s are only marks until here. `trace` is what the request had as [`TRACE`].
-pub(crate) fn written(mut response: Response, trace: Option<&HeaderValue>) -> Response {
+/// The response with its body: [`Problem`]s are only marks until here. Within the request's trace: the document carries
+/// its id, as the log lines do.
+pub(crate) fn written(mut response: Response) -> Response {
     match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => document(&problem, response.status(), &trace_id(trace)),
+        Some(problem) => document(&problem, response.status(), &trace_id()),
         None => response,
     }
 }
@@ -125,15 +130,8 @@ fn document(problem: &Problem, status: StatusCode, trace_id: &str) -> Response {
     response
 }
 
-/// The caller's trace by W3C `traceparent` (`00-<32 hex>-<16 hex>-<2 hex>`), else a new one.
-fn trace_id(given: Option<&HeaderValue>) -> String {
-    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    let given = given.and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split('-').nth(1));
-    match given {
-        Some(id) if id.len() == 32 && id.bytes().all(is_hex) => id.to_owned(),
-        Some(_) | None => format!("{:032x}", rand::random::<u128>()),
-    }
+fn trace_id() -> String {
+    format!("{:032x}", trace::current_id().unwrap_or_default())
 }
 
 /// Fallback of the router: no such path.

@@ -6,13 +6,16 @@ mod expiry;
 mod facts;
 mod store;
 
+pub use decide::Decided;
 pub use expiry::Expiry;
 
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use ticket_bus::{BatchHandler, BusError, HandlerError, Producer, Record, TopicPartition};
-use ticket_core::{ErrorClass, FactBatch};
+use ticket_bus::{
+    BatchHandler, BusError, HandlerError, Outgoing, Producer, Record, TopicPartition,
+};
+use ticket_core::ErrorClass;
 use ticket_ledger::{Ledger, LedgerError};
 use ticket_stock::{StockError, StockStore};
 
@@ -93,7 +96,7 @@ impl PartitionProcessor {
         }
     }
 
-    async fn decide(&self, batch: &[Record]) -> Result<Vec<FactBatch>, ProcessError> {
+    async fn decide(&self, batch: &[Record]) -> Result<Vec<Decided>, ProcessError> {
         let shared = &self.shared;
         let work = decide::sort(shared, &self.source, batch).await?;
         let decided = try_join_all(work.into_iter().map(|work| decide::decide(shared, work)));
@@ -102,22 +105,28 @@ impl PartitionProcessor {
 
     /// Facts first, stock store second, offset last: a crash between any two repeats what follows, and receivers drop
     /// what they have seen.
-    async fn tell(&self, decided: &[FactBatch]) -> Result<(), ProcessError> {
+    async fn tell(&self, decided: &[Decided]) -> Result<(), ProcessError> {
         self.publish(decided).await?;
         store::bring_in_line(&self.shared.stock, decided)
             .await
             .map_err(ProcessError::Settle)
     }
 
-    async fn publish(&self, decided: &[FactBatch]) -> Result<(), ProcessError> {
+    async fn publish(&self, decided: &[Decided]) -> Result<(), ProcessError> {
         let topic = &self.shared.order_events;
-        let sends = decided.iter().map(|facts| async move {
+        let sends = decided.iter().map(|Decided { facts, traces }| async move {
             let partition = facts::partition_of(facts.shard);
             let key = facts.shard.to_string();
             let payload = facts.encode();
             self.shared
                 .log
-                .send(topic, partition, key.as_bytes(), &payload)
+                .send_record(&Outgoing {
+                    topic,
+                    partition,
+                    key: key.as_bytes(),
+                    payload: &payload,
+                    headers: &traces.headers(),
+                })
                 .await
         });
         // Polled in order, so facts of one partition keep the order of their decisions.
@@ -136,15 +145,15 @@ impl From<ProcessError> for HandlerError {
 
 impl BatchHandler for PartitionProcessor {
     /// What the ledger decided, per stock shard.
-    type Outcome = Vec<FactBatch>;
+    type Outcome = Vec<Decided>;
 
-    async fn handle(&self, batch: &[Record]) -> Result<Vec<FactBatch>, HandlerError> {
+    async fn handle(&self, batch: &[Record]) -> Result<Vec<Decided>, HandlerError> {
         metrics::histogram!("ticket_batch_orders")
             .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
         Ok(self.decide(batch).await?)
     }
 
-    async fn finish(&self, decided: &Vec<FactBatch>) -> Result<(), HandlerError> {
+    async fn finish(&self, decided: &Vec<Decided>) -> Result<(), HandlerError> {
         Ok(self.tell(decided).await?)
     }
 }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use secrecy::ExposeSecret;
 use ticket_bus::{
     BusAdmin, BusConfig, ConsumerConfig, PartitionedConsumer, Producer, ProducerConfig,
     Replication, Tail, TopicPartition, TopicSpec,
 };
 use ticket_core::names::{ORDER_EVENTS_PARTITIONS, TopicPrefix};
-use ticket_ledger::{Ledger, LedgerConfig};
+use ticket_ledger::Ledger;
 use ticket_payments::sandbox::{self, SandboxConfig};
 use ticket_payments::{StripeClient, StripeConfig};
-use ticket_stock::{StockConfig, StockStore};
-use ticket_telemetry::{Health, Metrics, Supervisor, shutdown};
+use ticket_stock::StockStore;
+use ticket_telemetry::settings::Sources;
+use ticket_telemetry::{Health, Metrics, Supervisor, chain, shutdown, trace};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +23,12 @@ use tracing::info;
 use crate::admin::{self, AdminParts};
 use crate::api::{self, Api, ApiParts, Positions, Waiters};
 use crate::catalog::Catalog;
-use crate::config::{Role, Settings, need};
+use crate::config::{Config, Role, Settings, need};
+use crate::gauges::Gauges;
 use crate::keeper::Keeper;
 use crate::payments::PaymentsHandler;
 use crate::processor::{Expiry, PartitionProcessor, Shared};
-
-/// After a signal everything has this long to finish what it began.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+use crate::secrets::Secrets;
 
 /// How often Kafka and Redis are asked whether they are there.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -41,14 +40,24 @@ const FACTS_LINGER: Duration = Duration::from_millis(1);
 ///
 /// # Errors
 /// A missing setting, a server that refuses us for good, or a task that ended early.
-pub async fn run(role: Role, settings: Settings) -> anyhow::Result<()> {
-    match role {
+pub async fn run(role: Role, config: Config) -> anyhow::Result<()> {
+    let Config { cli, sources } = config;
+    let settings = cli.settings;
+    let traces = match settings.process.traces() {
+        Some(traces) => Some(trace::install(role.service(), &traces)?),
+        None => None,
+    };
+    let ended = match role {
         Role::Migrate => migrate(&settings).await,
         Role::Sandbox => run_sandbox(settings).await,
         Role::Api | Role::Admin | Role::Processor | Role::Payments | Role::Keeper | Role::All => {
-            serve(role, settings).await
+            serve(role, settings, &sources).await
         }
+    };
+    if let Some(traces) = traces {
+        traces.close().await;
     }
+    ended
 }
 
 async fn migrate(settings: &Settings) -> anyhow::Result<()> {
@@ -62,12 +71,16 @@ async fn run_sandbox(settings: Settings) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let role = Role::Sandbox;
     let listen = need(
-        settings.sandbox_listen.as_ref(),
+        settings.sandbox.sandbox_listen.as_ref(),
         "TICKET_SANDBOX_LISTEN",
         role,
     )?;
-    let url = need(settings.webhook_url.as_ref(), "TICKET_WEBHOOK_URL", role)?;
-    let secret = settings.webhook_secret.first();
+    let url = need(
+        settings.sandbox.webhook_url.as_ref(),
+        "TICKET_WEBHOOK_URL",
+        role,
+    )?;
+    let secret = settings.payments.webhook_secret.first();
     let secret = need(secret, "TICKET_WEBHOOK_SECRET", role)?;
     let config = SandboxConfig {
         listen,
@@ -79,8 +92,7 @@ async fn run_sandbox(settings: Settings) -> anyhow::Result<()> {
 }
 
 fn ledger(settings: &Settings, role: Role) -> anyhow::Result<Ledger> {
-    let url = need(settings.database_url.as_ref(), "TICKET_DATABASE_URL", role)?;
-    Ok(Ledger::connect(&LedgerConfig::new(&url))?)
+    Ok(Ledger::connect(&settings.ledger(role)?)?)
 }
 
 async fn bind(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
@@ -97,6 +109,7 @@ struct Clients {
     log: Producer,
     kafka: BusAdmin,
     prefix: TopicPrefix,
+    secrets: Secrets,
     catalog: Arc<Catalog>,
     health: Health,
     stop: CancellationToken,
@@ -104,20 +117,18 @@ struct Clients {
 
 impl Clients {
     async fn connect(role: Role, settings: &Settings) -> anyhow::Result<Self> {
-        let redis = need(settings.redis_url.as_ref(), "TICKET_REDIS_URL", role)?;
-        let brokers = settings.kafka_brokers.as_ref();
-        let brokers = need(brokers, "TICKET_KAFKA_BROKERS", role)?;
-        let bus = BusConfig::new(brokers, role.service());
+        let bus = settings.bus(role)?;
         let ledger = ledger(settings, role)?;
-        let prefix = settings.prefix();
+        let prefix = settings.kafka.prefix();
         Ok(Self {
-            stock: StockStore::connect(&StockConfig::new(redis.expose_secret())).await?,
+            stock: StockStore::connect(&settings.stock(role)?).await?,
             log: Producer::new(&bus, &ProducerConfig::default())?,
             kafka: BusAdmin::connect(&bus)?,
             catalog: Catalog::new(ledger.clone()),
             // `roles` says that all of this process is up, its listeners too.
             health: Health::new(&["ledger", "store", "log", "roles"]),
             stop: shutdown::on_signal()?,
+            secrets: Secrets::new(settings),
             ledger,
             bus,
             prefix,
@@ -125,13 +136,18 @@ impl Clients {
     }
 }
 
-async fn serve(role: Role, settings: Settings) -> anyhow::Result<()> {
+async fn serve(role: Role, settings: Settings, sources: &Sources) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let clients = Clients::connect(role, &settings).await?;
     let stop = clients.stop.clone();
     let mut tasks = Supervisor::new(stop.clone());
+    let Clients { ledger, stock, .. } = &clients;
+    let secrets = &clients.secrets;
+    let rotation = secrets.follow(sources, &settings, role, ledger, stock);
+    let every = settings.process.secrets_look_every();
+    tasks.start("secrets", endless(rotation.run(every, stop.clone())));
 
-    if let Some(listen) = settings.metrics_listen {
+    if let Some(listen) = settings.process.metrics_listen {
         let listener = bind(listen, "metrics").await?;
         let serve =
             ticket_telemetry::serve(listener, clients.health.clone(), metrics, stop.clone());
@@ -174,10 +190,18 @@ async fn serve(role: Role, settings: Settings) -> anyhow::Result<()> {
         } = &clients;
         let keeper = Keeper::new(catalog.clone(), stock.clone(), log.clone());
         tasks.start("keeper", endless(keeper.run(stop.clone())));
+        let gauges = Gauges {
+            catalog: clients.catalog.clone(),
+            ledger: clients.ledger.clone(),
+            stock: clients.stock.clone(),
+            kafka: clients.kafka.clone(),
+            prefix: clients.prefix.clone(),
+        };
+        tasks.start("gauges", endless(gauges.run(stop.clone())));
     }
     clients.health.set("roles", Ok::<(), String>(()));
     drop(clients);
-    tasks.finish_within(DRAIN_DEADLINE).await
+    tasks.finish_within(settings.process.drain_deadline()).await
 }
 
 /// A task that only ends with the process.
@@ -194,8 +218,11 @@ async fn probe(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     loop {
-        health.set("store", stock.ping().await);
-        health.set("log", kafka.ping().await);
+        // With causes: whether a server is away, or does not let us in, is what a person wants to know.
+        let store = stock.ping().await;
+        health.set("store", store.map_err(|error| chain(&error).to_string()));
+        let log = kafka.ping().await;
+        health.set("log", log.map_err(|error| chain(&error).to_string()));
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(PROBE_EVERY) => {}
@@ -205,7 +232,7 @@ async fn probe(
 
 /// `order-events` is everybody's, so whoever comes first makes it. Kafka down: wait, readiness says so.
 async fn ensure_topics(clients: &Clients, settings: &Settings) -> anyhow::Result<()> {
-    let copies = Replication::Copies(settings.kafka_replication);
+    let copies = Replication::Copies(settings.topics.kafka_replication);
     let name = clients.prefix.order_events();
     let spec = TopicSpec::new(name, ORDER_EVENTS_PARTITIONS, copies);
     loop {
@@ -231,15 +258,11 @@ async fn start_api(
     settings: &Settings,
     role: Role,
 ) -> anyhow::Result<()> {
-    let listen = need(settings.api_listen.as_ref(), "TICKET_API_LISTEN", role)?;
-    let secret = settings.buyer_jwt_secret.as_ref();
-    let secret = need(secret, "TICKET_BUYER_JWT_SECRET", role)?;
-    need(
-        settings.webhook_secret.first(),
-        "TICKET_WEBHOOK_SECRET",
+    let listen = need(
+        settings.buyers.api_listen.as_ref(),
+        "TICKET_API_LISTEN",
         role,
     )?;
-
     let stop = clients.stop.clone();
     let positions = Positions::new(clients.kafka.clone(), clients.prefix.group("processor"));
     let waiters = Arc::new(Waiters::default());
@@ -251,8 +274,8 @@ async fn start_api(
         stock: clients.stock.clone(),
         ledger: clients.ledger.clone(),
         log: clients.log.clone(),
-        buyer_jwt_secret: secret,
-        webhook_secrets: settings.webhook_secret.clone(),
+        buyer_jwt_key: clients.secrets.buyer_jwt.clone(),
+        webhook_secrets: clients.secrets.webhooks.clone(),
         waiters,
         positions,
         health: clients.health.clone(),
@@ -270,9 +293,11 @@ async fn start_admin(
     settings: &Settings,
     role: Role,
 ) -> anyhow::Result<()> {
-    let listen = need(settings.admin_listen.as_ref(), "TICKET_ADMIN_LISTEN", role)?;
-    let manager = settings.admin_token.as_ref();
-    let manager = need(manager, "TICKET_ADMIN_TOKEN", role)?;
+    let listen = need(
+        settings.admin.admin_listen.as_ref(),
+        "TICKET_ADMIN_LISTEN",
+        role,
+    )?;
     let provider = provider(settings, role)?;
     let listener = bind(listen, "the admin API").await?;
     info!(%listen, "admin API listens");
@@ -285,8 +310,8 @@ async fn start_admin(
         bus: clients.bus.clone(),
         prefix: clients.prefix.clone(),
         provider,
-        manager_token: manager,
-        viewer_token: settings.admin_viewer_token.clone(),
+        manager_token: clients.secrets.manager.clone(),
+        viewer_token: clients.secrets.viewer.clone(),
         health: clients.health.clone(),
         stop: clients.stop.clone(),
     };
@@ -315,8 +340,7 @@ fn start_processor(
     });
     let group = clients.prefix.group("processor");
     let mut config = ConsumerConfig::new(clients.bus.clone(), group, clients.catalog.topics());
-    config.max_batch = settings.consumer_max_batch as usize;
-    config.gather_wait = Duration::from_millis(settings.consumer_gather_ms);
+    settings.processor.limit(&mut config);
     let handler = move |source| PartitionProcessor::new(shared.clone(), source);
     tasks.start(
         "processor",
@@ -355,9 +379,15 @@ fn start_payments(
 }
 
 fn provider(settings: &Settings, role: Role) -> anyhow::Result<Arc<StripeClient>> {
-    let url = need(settings.payments_url.as_ref(), "TICKET_PAYMENTS_URL", role)?;
+    let url = need(
+        settings.payments.payments_url.as_ref(),
+        "TICKET_PAYMENTS_URL",
+        role,
+    )?;
     let mut config = StripeConfig::new(url);
-    config.secret_key.clone_from(&settings.payments_key);
-    config.payments_per_second = settings.payments_per_second;
+    config
+        .secret_key
+        .clone_from(&settings.payments.payments_key);
+    config.payments_per_second = settings.payments.payments_per_second;
     Ok(Arc::new(StripeClient::new(config)?))
 }

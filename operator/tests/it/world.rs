@@ -144,7 +144,7 @@ impl World {
         Config {
             kubernetes: self.kubernetes.clone(),
             namespace: Some(self.namespace.clone()),
-            database_url: self.database_url.as_str().into(),
+            ledger: LedgerConfig::new(&self.database_url.as_str().into()),
             kafka: BusConfig::new(&self.brokers, "ticket-operator"),
             kafka_prefix: self.prefix.clone(),
             stock: StockConfig::new(&self.redis_url),

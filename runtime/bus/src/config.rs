@@ -1,10 +1,12 @@
 //! How every client of this package reaches Kafka. Client defaults that decide about loss, time or size are written
 //! out here and beside each client, never left to librdkafka.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Longest wait between two tries to reach a broker. The default of 10 s would keep the platform down after Kafka is
 /// back.
@@ -17,34 +19,84 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where Kafka is and who we are. Cheap to clone, no I/O.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct BusConfig {
     /// `host:port`, several with commas.
     pub brokers: String,
     /// Shown in the brokers' logs and metrics.
     pub client_id: String,
-    /// librdkafka's own settings for TLS and SASL (`security.protocol`, `sasl.mechanism` ...). What this package sets
-    /// itself wins over them.
-    pub properties: BTreeMap<String, String>,
+    /// `None`: the connection is in the clear.
+    pub tls: Option<BusTls>,
+    /// `None`: the brokers ask for no name, or take it from our certificate.
+    pub sasl: Option<BusSasl>,
+}
+
+/// TLS to the brokers. Their certificate must be valid and name the host that was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct BusTls {
+    /// Authorities that the brokers' certificates come from (PEM); `None`: those of the operating system.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate and its key (PEM), if the brokers ask for one.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// Who we are to the brokers.
+#[derive(Debug, Clone)]
+pub struct BusSasl {
+    /// How it is proved.
+    pub mechanism: SaslMechanism,
+    /// Our name.
+    pub username: String,
+    /// What proves it. librdkafka reads it when a client is made, so a new one needs new clients.
+    pub password: SecretString,
+}
+
+/// How a client proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SaslMechanism {
+    /// The password itself is sent: only over TLS.
+    #[value(name = "PLAIN")]
+    Plain,
+    /// A proof of the password is sent.
+    #[value(name = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// The same with a longer hash.
+    #[value(name = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+impl fmt::Display for SaslMechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl BusConfig {
-    /// Without TLS or SASL; add these through `properties`.
+    /// Without TLS or SASL.
     #[must_use]
     pub fn new(brokers: impl Into<String>, client_id: impl Into<String>) -> Self {
         Self {
             brokers: brokers.into(),
             client_id: client_id.into(),
-            properties: BTreeMap::new(),
+            tls: None,
+            sasl: None,
         }
     }
 
     /// What all clients share. Settings that are added afterwards win.
     pub(crate) fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
-        for (name, value) in &self.properties {
-            client.set(name, value);
-        }
+        self.secure(&mut client);
         client
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", &self.client_id)
@@ -60,16 +112,34 @@ impl BusConfig {
             .set("log.connection.close", "false");
         client
     }
-}
 
-/// Secrets may stand among the properties, so only their names are shown.
-impl std::fmt::Debug for BusConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BusConfig")
-            .field("brokers", &self.brokers)
-            .field("client_id", &self.client_id)
-            .field("properties", &self.properties.keys().collect::<Vec<_>>())
-            .finish()
+    fn secure(&self, client: &mut ClientConfig) {
+        let protocol = match (&self.tls, &self.sasl) {
+            (None, None) => "plaintext",
+            (Some(_), None) => "ssl",
+            (None, Some(_)) => "sasl_plaintext",
+            (Some(_), Some(_)) => "sasl_ssl",
+        };
+        client.set("security.protocol", protocol);
+        if let Some(tls) = &self.tls {
+            client
+                .set("enable.ssl.certificate.verification", "true")
+                .set("ssl.endpoint.identification.algorithm", "https");
+            if let Some(ca) = &tls.ca {
+                client.set("ssl.ca.location", ca.to_string_lossy());
+            }
+            if let Some((certificate, key)) = &tls.client {
+                client
+                    .set("ssl.certificate.location", certificate.to_string_lossy())
+                    .set("ssl.key.location", key.to_string_lossy());
+            }
+        }
+        if let Some(sasl) = &self.sasl {
+            client
+                .set("sasl.mechanism", sasl.mechanism.as_str())
+                .set("sasl.username", &sasl.username)
+                .set("sasl.password", sasl.password.expose_secret());
+        }
     }
 }
 
@@ -83,20 +153,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_settings_win_and_secrets_are_not_shown() {
+    fn the_protocol_follows_from_what_is_asked_for_and_secrets_are_not_shown() {
         let mut config = BusConfig::new("127.0.0.1:9092", "unit");
-        config
-            .properties
-            .insert("sasl.password".into(), "hunter2".into());
-        config
-            .properties
-            .insert("bootstrap.servers".into(), "elsewhere:1".into());
-        let client = config.client();
-        assert_eq!(client.get("bootstrap.servers"), Some("127.0.0.1:9092"));
-        assert_eq!(client.get("sasl.password"), Some("hunter2"));
+        let protocol = |config: &BusConfig| {
+            let client = config.client();
+            client.get("security.protocol").map(ToOwned::to_owned)
+        };
+        assert_eq!(protocol(&config).as_deref(), Some("plaintext"));
+        config.tls = Some(BusTls::default());
+        assert_eq!(protocol(&config).as_deref(), Some("ssl"));
+        config.sasl = Some(BusSasl {
+            mechanism: SaslMechanism::ScramSha512,
+            username: "ticket".to_owned(),
+            password: "hunter2".into(),
+        });
+        assert_eq!(protocol(&config).as_deref(), Some("sasl_ssl"));
+        assert_eq!(config.client().get("sasl.mechanism"), Some("SCRAM-SHA-512"));
+        config.tls = None;
+        assert_eq!(protocol(&config).as_deref(), Some("sasl_plaintext"));
         let shown = format!("{config:?}");
         assert!(
-            shown.contains("sasl.password") && !shown.contains("hunter2"),
+            shown.contains("ticket") && !shown.contains("hunter2"),
             "{shown}"
         );
     }

@@ -3,7 +3,7 @@
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{debug, info, warn};
 
 /// Context of every client that is no group member. What a person must act on comes back as a
@@ -38,9 +38,18 @@ pub(crate) fn log_line(level: RDKafkaLogLevel, facility: &str, text: &str) {
     }
 }
 
-/// An error that belongs to no call. librdkafka logs the same as a line, see [`log_line`].
+/// An error that belongs to no call. librdkafka logs the same as a line, see [`log_line`]. Brokers that do not take us for
+/// whom we say we are, or whom we do not, will not change their mind by themselves: a person should look.
 pub(crate) fn log_error(error: &KafkaError, reason: &str) {
-    debug!(%error, reason, "kafka client reports an error");
+    let code = error.rdkafka_error_code();
+    if matches!(
+        code,
+        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)
+    ) {
+        warn!(%error, reason, "kafka and we do not trust each other");
+    } else {
+        debug!(%error, reason, "kafka client reports an error");
+    }
 }
 
 /// Drops a client on a thread of its own. Its drop waits for librdkafka's threads, and for the group to let it go; a

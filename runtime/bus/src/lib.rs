@@ -19,10 +19,11 @@ mod delivery;
 mod error;
 mod producer;
 mod record;
+mod settings;
 mod tail;
 
 pub use admin::{BusAdmin, Created, PartitionLag, Replication, TopicSpec, TopicState};
-pub use config::BusConfig;
+pub use config::{BusConfig, BusSasl, BusTls, SaslMechanism};
 pub use consumer::{
     BatchHandler, ConsumerConfig, ConsumerMonitor, HandlerError, PartitionedConsumer,
 };
@@ -31,4 +32,5 @@ pub use delivery::Delivery;
 pub use error::BusError;
 pub use producer::{Producer, ProducerConfig};
 pub use record::{Header, Outgoing, Record, TopicPartition};
+pub use settings::KafkaSettings;
 pub use tail::Tail;

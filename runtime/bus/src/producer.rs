@@ -156,6 +156,11 @@ impl Producer {
         self.start(topic, partition, key, payload)?.await
     }
 
+    /// Like [`Self::send`], with headers.
+    pub async fn send_record(&self, record: &Outgoing<'_>) -> Result<i64, BusError> {
+        self.start_record(record)?.await
+    }
+
     /// Takes one record now and sends it soon; the returned future waits for its delivery. The order of the calls is
     /// the order in the partition.
     pub fn start(

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod machine;
 pub mod money;
 pub mod names;
+pub mod setting;
 pub mod share;
 mod wire;
 
@@ -20,4 +21,5 @@ pub use ids::{
 };
 pub use machine::{Passed, Reason, State};
 pub use money::{Currency, Money};
+pub use setting::SettingProblem;
 pub use wire::DecodeError;

@@ -1,12 +1,12 @@
 //! The handle of the ledger and its connections.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection, Postgres};
 use tokio::sync::OnceCell;
 
@@ -32,7 +32,8 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Inner {
     pool: PgPool,
-    options: PgConnectOptions,
+    /// For connections of their own; the pool keeps its copy. Replaced when a secret is.
+    options: RwLock<PgConnectOptions>,
     /// Whether the tables are distributed; asked once, because it only changes by a migration.
     distributed: OnceCell<bool>,
 }
@@ -41,16 +42,7 @@ impl Ledger {
     /// A handle. Nothing is sent: connections are made when they are needed, so this does not fail when the server is
     /// down. Must be called inside a Tokio runtime.
     pub fn connect(config: &LedgerConfig) -> Result<Self> {
-        let url = config.url.expose_secret();
-        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(LedgerError::Scheme);
-        }
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|cause| LedgerError::Settings { cause })?
-            .application_name(&config.application_name)
-            // People who look into the tables see the zone that our logs and APIs use.
-            .options([("timezone", "UTC")]);
-        let statement_ms = config.statement_timeout.as_millis().to_string();
+        let options = options_of(config)?;
         let pool = PgPoolOptions::new()
             .max_connections(config.connections_max)
             .acquire_timeout(config.acquire_timeout)
@@ -64,18 +56,29 @@ impl Ledger {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(
-                options
-                    .clone()
-                    .options([("statement_timeout", statement_ms.as_str())]),
-            );
+            .connect_lazy_with(limited(&options, config));
         Ok(Self {
             inner: Arc::new(Inner {
                 pool,
-                options,
+                options: RwLock::new(options),
                 distributed: OnceCell::new(),
             }),
         })
+    }
+
+    /// Makes new connections with `config` from now on, because a secret was replaced; the ones that are there go on.
+    /// Limits of the pool stay as they are.
+    pub fn reconfigure(&self, config: &LedgerConfig) -> Result<()> {
+        let options = options_of(config)?;
+        self.inner
+            .pool
+            .set_connect_options(limited(&options, config));
+        *self
+            .inner
+            .options
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = options;
+        Ok(())
     }
 
     /// Asks the server for an answer.
@@ -113,19 +116,55 @@ impl Ledger {
     /// A connection of its own without a limit for statements: migrations may rewrite tables, and their locks end with
     /// it.
     pub(crate) async fn own_connection(&self) -> Result<PgConnection> {
-        PgConnection::connect_with(&self.inner.options)
+        let options = self.options();
+        PgConnection::connect_with(&options)
             .await
             .map_err(|cause| LedgerError::Connect { cause })
     }
 
     /// `host:port` of the address that we were given.
     pub(crate) fn address(&self) -> String {
-        format!(
-            "{}:{}",
-            self.inner.options.get_host(),
-            self.inner.options.get_port()
-        )
+        let options = self.options();
+        format!("{}:{}", options.get_host(), options.get_port())
     }
+
+    fn options(&self) -> PgConnectOptions {
+        let options = self.inner.options.read();
+        options.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What every connection has in common.
+fn options_of(config: &LedgerConfig) -> Result<PgConnectOptions> {
+    let url = config.url.expose_secret();
+    if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(LedgerError::Scheme);
+    }
+    let mut options = PgConnectOptions::from_str(url)
+        .map_err(|cause| LedgerError::Settings { cause })?
+        .application_name(&config.application_name)
+        // People who look into the tables see the zone that our logs and APIs use.
+        .options([("timezone", "UTC")]);
+    if let Some(password) = &config.password {
+        options = options.password(password.expose_secret());
+    }
+    if let Some(tls) = &config.tls {
+        options = options
+            .ssl_mode(PgSslMode::VerifyFull)
+            .ssl_root_cert(&tls.ca);
+        if let Some((certificate, key)) = &tls.client {
+            options = options.ssl_client_cert(certificate).ssl_client_key(key);
+        }
+    }
+    Ok(options)
+}
+
+/// The same for the pool, whose statements have a limit.
+fn limited(options: &PgConnectOptions, config: &LedgerConfig) -> PgConnectOptions {
+    let statement_ms = config.statement_timeout.as_millis().to_string();
+    options
+        .clone()
+        .options([("statement_timeout", statement_ms.as_str())])
 }
 
 /// Is the extension there, and is `stock_shards` distributed?

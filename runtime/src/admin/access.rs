@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use ticket_core::Code;
+use ticket_telemetry::settings::Live;
 use tracing::info;
 
 use super::Admin;
@@ -35,21 +36,23 @@ impl Role {
 
 /// The tokens that open the admin API.
 pub(super) struct Tokens {
-    manager: SecretString,
-    viewer: Option<SecretString>,
+    manager: Live<SecretString>,
+    viewer: Live<SecretString>,
 }
 
 impl Tokens {
-    pub(super) const fn new(manager: SecretString, viewer: Option<SecretString>) -> Self {
+    pub(super) const fn new(manager: Live<SecretString>, viewer: Live<SecretString>) -> Self {
         Self { manager, viewer }
     }
 
     fn role(&self, token: &str) -> Option<Role> {
-        if is_same(token, self.manager.expose_secret()) {
+        let is = |secret: &Live<SecretString>| {
+            secret.with(|secret| is_same(token, secret.expose_secret()))
+        };
+        if is(&self.manager) {
             return Some(Role::Manager);
         }
-        let viewer = self.viewer.as_ref()?;
-        is_same(token, viewer.expose_secret()).then_some(Role::Viewer)
+        is(&self.viewer).then_some(Role::Viewer)
     }
 }
 
@@ -138,8 +141,12 @@ mod tests {
 
     use super::*;
 
+    fn live(token: &str) -> Live<SecretString> {
+        Live::new(SecretString::from(token))
+    }
+
     fn asked(authorization: Option<&str>) -> Result<Role, Code> {
-        let tokens = Tokens::new(SecretString::from("boss"), Some(SecretString::from("look")));
+        let tokens = Tokens::new(live("boss"), live("look"));
         let mut request = Request::get("/");
         if let Some(value) = authorization {
             request = request.header(header::AUTHORIZATION, value);
@@ -165,7 +172,7 @@ mod tests {
 
     #[test]
     fn an_empty_secret_opens_nothing() {
-        let tokens = Tokens::new(SecretString::from(""), None);
+        let tokens = Tokens::new(live(""), live(""));
         assert_eq!(tokens.role(""), None);
     }
 }

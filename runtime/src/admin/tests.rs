@@ -8,6 +8,7 @@ use ticket_bus::ProducerConfig;
 use ticket_ledger::LedgerConfig;
 use ticket_payments::StripeConfig;
 use ticket_stock::StockConfig;
+use ticket_telemetry::settings::Live;
 use tower::ServiceExt;
 
 use super::*;
@@ -36,8 +37,8 @@ async fn api() -> Router {
         provider: Arc::new(
             StripeClient::new(StripeConfig::new(format!("http://{NOBODY}"))).unwrap(),
         ),
-        manager_token: SecretString::from("boss"),
-        viewer_token: Some(SecretString::from("look")),
+        manager_token: Live::new(SecretString::from("boss")),
+        viewer_token: Live::new(SecretString::from("look")),
         health: Health::new(&[]),
         stop: CancellationToken::new(),
     })

@@ -5,10 +5,10 @@ use axum::http::header;
 use axum::http::request::Parts;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::sync::Arc;
 use ticket_core::{BuyerId, Code};
+use ticket_telemetry::settings::Live;
 
 use super::Api;
 use crate::problem::Problem;
@@ -18,7 +18,7 @@ const CLOCK_SKEW_S: u64 = 5;
 
 /// Checks buyers' tokens.
 pub(crate) struct Tokens {
-    key: DecodingKey,
+    key: Live<DecodingKey>,
     rules: Validation,
 }
 
@@ -28,23 +28,22 @@ struct Claims {
 }
 
 impl Tokens {
-    /// Tokens signed with `secret`.
+    /// Tokens that `key` checks, whichever it is at the time.
     #[must_use]
-    pub(crate) fn new(secret: &SecretString) -> Self {
+    pub(crate) fn new(key: Live<DecodingKey>) -> Self {
         let mut rules = Validation::new(Algorithm::HS256);
         rules.set_required_spec_claims(&["exp", "sub"]);
         rules.leeway = CLOCK_SKEW_S;
         rules.validate_nbf = true;
         // We do not ask for an audience; a token that names one is as good as any.
         rules.validate_aud = false;
-        Self {
-            key: DecodingKey::from_secret(secret.expose_secret().as_bytes()),
-            rules,
-        }
+        Self { key, rules }
     }
 
     fn buyer(&self, token: &str) -> Result<BuyerId, Problem> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.rules)
+        let claims = self
+            .key
+            .with(|key| jsonwebtoken::decode::<Claims>(token, key, &self.rules))
             .map_err(|error| Problem::new(Code::Unauthenticated, describe(error.kind())))?
             .claims;
         BuyerId::new(claims.sub)

@@ -6,14 +6,15 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use metrics::{Counter, Histogram, counter, histogram};
+use ticket_telemetry::trace;
 
 use super::REQUEST_DEADLINE;
-use crate::problem::{self, Problem, TRACE};
+use crate::problem::{self, Problem};
 
 /// Gives a request up after [`REQUEST_DEADLINE`], answers for a handler that panics, writes problem documents, and counts
 /// the request by route (the pattern, never the path) and status. One layer for all of it: each layer of its own costs
@@ -21,15 +22,21 @@ use crate::problem::{self, Problem, TRACE};
 pub(crate) async fn around(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let trace = request.headers().get(TRACE).cloned();
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = match tokio::time::timeout(REQUEST_DEADLINE, answered).await {
-        Ok(answered) => answered.unwrap_or_else(problem::panicked),
-        Err(_) => Problem::unavailable("a server that this request needs").into_response(),
+    let given = request.headers().get(trace::HEADER);
+    let traced = trace::Request::begin("buyer request", given.map(HeaderValue::as_bytes));
+    let answered = async {
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+        problem::written(
+            match tokio::time::timeout(REQUEST_DEADLINE, answered).await {
+                Ok(answered) => answered.unwrap_or_else(problem::panicked),
+                Err(_) => Problem::unavailable("a server that this request needs").into_response(),
+            },
+        )
     };
-    let response = problem::written(response, trace.as_ref());
+    let response = traced.scope(answered).await;
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     observed(route, response.status(), begun);
+    traced.end(route, response.status().as_u16());
     response
 }
 

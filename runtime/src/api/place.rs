@@ -12,8 +12,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
+use ticket_bus::Outgoing;
 use ticket_core::{Code, Command, Money, OrderId, OrderRef, Place, clock};
 use ticket_stock::{Reserve, Reserved, StoreRecord};
+use ticket_telemetry::trace;
 use tracing::warn;
 
 use super::Api;
@@ -23,6 +25,7 @@ use super::order_view::OrderView;
 use super::wants::Wants;
 use crate::catalog::{CategoryEntry, EventEntry, Sale, ShardEntry};
 use crate::problem::Problem;
+use crate::traced;
 
 /// Most tickets of one order, whatever the event's limit per buyer says.
 const QUANTITY_MAX: i64 = 1_000;
@@ -187,8 +190,16 @@ impl Api {
         };
         let key = id.to_string();
         let payload = command.encode();
+        // Only a request whose trace is kept has a header.
+        let header = trace::outgoing().map(traced::header);
         self.log
-            .send(shard.event.topic(), shard.partition, key.as_bytes(), &payload)
+            .send_record(&Outgoing {
+                topic: shard.event.topic(),
+                partition: shard.partition,
+                key: key.as_bytes(),
+                payload: &payload,
+                headers: header.as_slice(),
+            })
             .await
             .map_err(|error| {
                 warn!(error = %ticket_telemetry::chain(&error), code = error.code(), order = %id, "command not written");

@@ -42,7 +42,8 @@ impl Api {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         let now = clock::now();
-        signature::verify(&self.webhook_secrets, header, &body, now)
+        self.webhook_secrets
+            .with(|secrets| signature::verify(secrets, header, &body, now))
             .map_err(|error| Problem::new(Code::InvalidSignature, error.to_string()))?;
         let event = webhook::parse(&body)
             .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;

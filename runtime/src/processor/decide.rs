@@ -4,17 +4,28 @@ use std::time::Instant;
 
 use metrics::{counter, histogram};
 use ticket_bus::{Record, TopicPartition};
-use ticket_core::{Command, FactBatch, StockShardId, clock};
+use ticket_core::{Command, FactBatch, OrderRef, StockShardId, clock};
 use ticket_ledger::{LedgerError, ShardBatch};
+use ticket_telemetry::trace;
 use tracing::warn;
 
 use super::{ProcessError, Shared, facts};
 use crate::catalog::ShardEntry;
+use crate::traced::{self, Traces};
 
 /// What one ledger call shall decide.
 pub(super) struct Work {
     shard: ShardEntry,
     batch: ShardBatch,
+    traces: Traces,
+}
+
+/// What one ledger call decided, and whose traces are kept.
+pub struct Decided {
+    /// What is told to everybody.
+    pub facts: FactBatch,
+    /// Goes with it.
+    pub traces: Traces,
 }
 
 /// Sorts messages by stock shard; the order within a stock shard stays. Messages that cannot be read, or are about a stock
@@ -43,6 +54,7 @@ pub(super) async fn sort(
             work.push(Work {
                 shard: entry,
                 batch,
+                traces: Traces::default(),
             });
             work.len() - 1
         } else {
@@ -53,6 +65,13 @@ pub(super) async fn sort(
         if !command.order().may_be_of(work[at].shard.event.id()) {
             put_aside(shared, source, record, "order of another event").await?;
             continue;
+        }
+        if let Some(trace) = traced::of_command(record) {
+            let of = OrderRef {
+                order: command.order(),
+                shard: id,
+            };
+            work[at].traces.push(of, trace);
         }
         match command {
             Command::Place(place) => work[at].batch.places.push(place),
@@ -108,9 +127,12 @@ async fn put_aside(
 }
 
 /// Has the ledger decide `work`; `None` if the stock shard is gone for good.
-pub(super) async fn decide(shared: &Shared, work: Work) -> Result<Option<FactBatch>, ProcessError> {
+pub(super) async fn decide(shared: &Shared, work: Work) -> Result<Option<Decided>, ProcessError> {
     let begun = Instant::now();
-    let applied = match shared.ledger.apply(&work.batch).await {
+    let (spans, traces) = spans(&work);
+    let applied = shared.ledger.apply(&work.batch).await;
+    drop(spans);
+    let applied = match applied {
         Ok(applied) => applied,
         // The sale was deleted, log and all, while we read its last messages.
         Err(LedgerError::UnknownShard { shard }) => {
@@ -122,5 +144,28 @@ pub(super) async fn decide(shared: &Shared, work: Work) -> Result<Option<FactBat
     histogram!("ticket_ledger_batch_seconds").record(begun.elapsed());
     let facts = facts::facts(&work.shard, work.batch, applied);
     facts::count(&facts);
-    Ok(Some(facts))
+    Ok(Some(Decided { facts, traces }))
+}
+
+/// A span for each order whose trace is kept; they last as long as the ledger call that all share. What follows from the
+/// decision goes on from them.
+fn spans(work: &Work) -> (Vec<trace::Span>, Traces) {
+    let mut spans = Vec::new();
+    let mut onwards = Traces::default();
+    for (order, from) in work.traces.iter() {
+        let Some(mut span) = trace::child("ledger batch", *from) else {
+            onwards.push(*order, *from);
+            continue;
+        };
+        let orders = work.batch.places.len() + work.batch.commands.len();
+        span.set("ticket.order", order.to_string());
+        span.set("ticket.stock_shard", work.batch.shard.get());
+        span.set(
+            "ticket.batch_orders",
+            i64::try_from(orders).unwrap_or(i64::MAX),
+        );
+        onwards.push(*order, span.parent());
+        spans.push(span);
+    }
+    (spans, onwards)
 }

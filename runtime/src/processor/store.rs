@@ -8,11 +8,13 @@ use ticket_core::{FactBatch, OrderId, OrderRecord, Reason, State};
 use ticket_stock::{Claim, Claimed, Release, Released, StockError, StockStore};
 use tracing::debug;
 
+use super::Decided;
+
 pub(super) async fn bring_in_line(
     stock: &StockStore,
-    decided: &[FactBatch],
+    decided: &[Decided],
 ) -> Result<(), StockError> {
-    for facts in decided {
+    for Decided { facts, .. } in decided {
         let changes = Changes::of(facts);
         let (event, category, epoch) = (facts.event, &facts.category, facts.epoch);
         // Only takes them off the reaper's list: if it fails, the reaper asks, and they are settled then.

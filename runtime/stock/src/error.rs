@@ -1,5 +1,7 @@
 //! What can go wrong with the stock store, and what a caller may do about it.
 
+use std::path::PathBuf;
+
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use ticket_core::{Code, Epoch, ErrorClass, EventId, OrderId};
 
@@ -12,6 +14,15 @@ pub enum StockError {
         /// What is wrong with it.
         #[source]
         cause: RedisError,
+    },
+    /// A file that TLS needs.
+    #[error("could not read the certificate {}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
     },
     /// No answer to the simplest question.
     #[error("the stock store does not answer")]
@@ -127,9 +138,10 @@ impl StockError {
     /// What the caller may do. Every call is idempotent, so `Ambiguous` is answered by the same call again.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
-        match self.cause() {
-            Some(cause) => classify(cause),
-            None => ErrorClass::Conflict,
+        match (self, self.cause()) {
+            (_, Some(cause)) => classify(cause),
+            (Self::Certificate { .. }, None) => ErrorClass::Permanent,
+            (_, None) => ErrorClass::Conflict,
         }
     }
 
@@ -138,6 +150,7 @@ impl StockError {
     pub fn code(&self) -> &'static str {
         match (self, self.class()) {
             (Self::Address { .. }, _) => "store-address-invalid",
+            (Self::Certificate { .. }, _) => "store-certificate-missing",
             (Self::StagedOrders { .. }, _) => "staged-orders-missing",
             (_, ErrorClass::Retry | ErrorClass::Ambiguous) => Code::StoreUnreachable.as_str(),
             (_, ErrorClass::Permanent | ErrorClass::Conflict) => "store-failed",
@@ -157,7 +170,7 @@ impl StockError {
             | Self::Stage { cause, .. }
             | Self::Seed { cause, .. }
             | Self::Close { cause, .. } => Some(cause),
-            Self::StagedOrders { .. } => None,
+            Self::StagedOrders { .. } | Self::Certificate { .. } => None,
         }
     }
 }

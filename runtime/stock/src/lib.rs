@@ -19,19 +19,21 @@ mod record;
 mod reply;
 mod reserve;
 mod seed;
+mod settings;
 mod settle;
 mod store;
 mod view;
 
 pub use config::{
-    CONNECT_RETRIES, CONNECT_RETRY_DELAY_MAX, CONNECT_TIMEOUT, PIPELINE_COMMANDS_MAX,
-    RESPONSE_TIMEOUT, StockConfig, TCP_USER_TIMEOUT,
+    CLUSTER_RETRIES, CLUSTER_RETRY_WAIT, CONNECT_RETRIES, CONNECT_RETRY_DELAY_MAX, CONNECT_TIMEOUT,
+    PIPELINE_COMMANDS_MAX, RESPONSE_TIMEOUT, StockConfig, TCP_USER_TIMEOUT,
 };
 pub use error::StockError;
 pub use library::{LIBRARY, SOURCE};
 pub use record::StoreRecord;
 pub use reserve::{Reserve, Reserved};
 pub use seed::{STAGE_BATCH_ORDERS, STAGED_KEEP, Seed, SeedCategory, Seeded};
+pub use settings::RedisSettings;
 pub use settle::{Claim, Claimed, RELEASE_BATCH_ORDERS, Release, Released, SETTLE_BATCH_ORDERS};
 pub use store::StockStore;
 pub use view::{KNOWN_ORDERS_MAX, PENDING_PAGE_FIELDS, PENDING_PAGES_MAX, Pending};

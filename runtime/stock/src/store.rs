@@ -25,8 +25,15 @@ impl StockStore {
         reason = "all clients are connected alike, and it needs a runtime"
     )]
     pub async fn connect(config: &StockConfig) -> Result<Self, StockError> {
-        let connection = Connection::open(config).map_err(|cause| StockError::Address { cause })?;
-        Ok(Self { connection })
+        Ok(Self {
+            connection: Connection::open(config)?,
+        })
+    }
+
+    /// Calls go through new connections, made with `config`, from now on: a secret was replaced. Calls under way end on
+    /// the old ones.
+    pub fn reconfigure(&self, config: &StockConfig) -> Result<(), StockError> {
+        self.connection.replace(config)
     }
 
     /// Asks the server for a sign of life.

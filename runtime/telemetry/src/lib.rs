@@ -1,5 +1,5 @@
-//! What every long-running program of the platform needs around its work: logs, metrics, health, a clean stop, and a
-//! supervisor of its tasks. It promises that a task which ends early ends the process, and that a stop has a deadline.
+//! What every long-running program of the platform needs around its work: settings, logs, metrics, health, a clean stop,
+//! and a supervisor of its tasks. It promises that a task which ends early ends the process, and that a stop has a deadline.
 //! It does not know orders, stock, or any client library.
 
 pub mod chain;
@@ -8,8 +8,10 @@ pub mod http;
 pub mod logs;
 pub mod metric;
 pub mod metrics;
+pub mod settings;
 pub mod shutdown;
 pub mod supervisor;
+pub mod trace;
 
 pub use chain::chain;
 pub use health::{Health, Probe, Readiness};
@@ -17,6 +19,7 @@ pub use http::{routes, serve};
 pub use logs::{LogFormat, init};
 pub use metrics::Metrics;
 pub use supervisor::Supervisor;
+pub use trace::TraceConfig;
 
 /// What can go wrong around the work. All of it happens at the start, is permanent, and ends the process.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,15 @@ pub enum TelemetryError {
         #[source]
         cause: std::io::Error,
     },
+    /// Traces are set up once per process, and their collector must have an address.
+    #[error("could not send traces to {endpoint}")]
+    Traces {
+        /// As given.
+        endpoint: String,
+        /// Why.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The server of `/livez`, `/readyz` and `/metrics` broke off.
     #[error("could not serve health and metrics")]
     Serve {
@@ -69,6 +81,7 @@ impl TelemetryError {
             Self::Logs { .. } => "logs-failed",
             Self::Metrics { .. } => "metrics-failed",
             Self::Signals { .. } => "signals-failed",
+            Self::Traces { .. } => "traces-failed",
             Self::Serve { .. } => "health-server-failed",
         }
     }

@@ -32,5 +32,6 @@ metrics! {
     AUDIT_FAILURES_TOTAL counter "ticket_audit_failures_total" "Audit checks that did not hold. Label: check.";
     RECONCILE_TOTAL counter "ticket_reconcile_total" "Reconciliations. Labels: kind, result.";
     RECONCILE_SECONDS histogram "ticket_reconcile_seconds" "Time of a reconciliation. Label: kind.";
+    RESTART_NEEDED gauge "ticket_restart_needed" "1: a secret's file changed and only a restart helps. Label: variable.";
     BUILD_INFO gauge "ticket_build_info" "Always 1. Label: version.";
 }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 
 use crate::{TelemetryError, metric};
 
@@ -17,6 +18,9 @@ const SECONDS_BUCKETS: &[f64] = &[
 const BATCH_BUCKETS: &[f64] = &[
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 350.0, 500.0, 1000.0,
 ];
+
+/// A gauge that nobody set for so long is gone: its event was deleted, or somebody else owns its partition now.
+const GAUGE_IDLE_MAX: Duration = Duration::from_mins(2);
 
 /// How often recorded histogram values are folded into their buckets; they wait in memory until then.
 pub(crate) const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -46,7 +50,7 @@ impl Metrics {
             handle: build().map_err(|cause| TelemetryError::Metrics { cause })?,
         };
         metric::describe();
-        metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        metrics.upkeep();
         *installed = Some(metrics.clone());
         Ok(metrics)
     }
@@ -58,6 +62,7 @@ impl Metrics {
     }
 
     pub(crate) fn upkeep(&self) {
+        metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         self.handle.run_upkeep();
     }
 }
@@ -69,6 +74,7 @@ fn build() -> Result<PrometheusHandle, BuildError> {
             Matcher::Full(metric::BATCH_ORDERS.to_owned()),
             BATCH_BUCKETS,
         )?
+        .idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_IDLE_MAX))
         .install_recorder()
 }
 

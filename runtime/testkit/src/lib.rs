@@ -12,6 +12,7 @@
 //! - [`stack`]: the local stack as a whole.
 
 mod apiserver;
+mod certificates;
 mod error;
 mod etcd;
 mod files;
@@ -29,15 +30,16 @@ pub mod stack;
 mod tools;
 
 pub use apiserver::ApiServer;
+pub use certificates::Certificates;
 pub use error::TestkitError;
 pub use etcd::EtcdServer;
 pub use home::{Home, workspace_dir};
-pub use kafka::KafkaServer;
+pub use kafka::{KafkaServer, SecureKafka};
 pub use ports::{PortLease, lease_port};
-pub use postgres::{Citus, PostgresServer, create_database, drop_database};
+pub use postgres::{Citus, PostgresServer, SECURE_PASSWORD, create_database, drop_database};
 pub use process::{Identity, Lifetime};
 pub use product::{Binary, Product, ProductOptions, run_to_end};
-pub use redis::{Persistence, RedisServer};
+pub use redis::{Persistence, RedisCluster, RedisServer, SecureRedis};
 pub use server::{Server, StartOptions};
 pub use shared::{Shared, shared, unique};
 pub use tools::Tools;

@@ -10,6 +10,7 @@ mod database;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
+use crate::certificates::Certificates;
 use crate::error::{Result, TestkitError};
 use crate::files;
 use crate::process::{self, ProcessSpec, RunAs, StopSignal};
@@ -30,6 +31,16 @@ const WORKERS: u16 = 2;
 
 /// Connections per node: every test of a binary may hold a pool, and Citus opens connections between nodes.
 const CONNECTIONS_MAX: u16 = 300;
+
+/// The first password of the role `by_password`.
+pub const SECURE_PASSWORD: &str = "first-password";
+
+/// Who gets in how, of a server that talks TLS.
+const SECURE_RULES: &str = "hostssl all by_certificate 127.0.0.1/32 cert
+hostssl all by_password 127.0.0.1/32 scram-sha-256
+host all by_certificate,by_password all reject
+host all all 127.0.0.1/32 trust
+";
 
 /// Whether Citus is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +68,35 @@ impl PostgresServer {
         Self::start_with(options, Vec::new(), Citus::IfInstalled).await
     }
 
+    /// Starts a plain server that talks TLS. The role `by_certificate` gets in with the client's certificate only, the
+    /// role `by_password` with TLS and its password only; `SECURE_PASSWORD` is the first one of the latter.
+    pub async fn start_secure(options: StartOptions, certificates: &Certificates) -> Result<Self> {
+        let bin = Tools.postgres()?;
+        let spec = NodeSpec {
+            is_citus: false,
+            knows_output_plugins: knows_output_plugins(&bin),
+            run_as: account(&options.home.dir().join("data"))?,
+            certificates: Some(certificates.clone()),
+            bin,
+        };
+        let server = spec.up(&options).await?;
+        let postgres = Self {
+            workers: Vec::new(),
+            server,
+            spec,
+        };
+        let admin = database::parse(&postgres.node_url("postgres"))?;
+        let mut admin = database::connect(&admin).await?;
+        for statement in [
+            "CREATE ROLE by_certificate LOGIN SUPERUSER".to_owned(),
+            format!("CREATE ROLE by_password LOGIN SUPERUSER PASSWORD '{SECURE_PASSWORD}'"),
+        ] {
+            database::execute(&mut admin, &statement, "make a role").await?;
+        }
+        database::close(admin).await;
+        Ok(postgres)
+    }
+
     /// Starts it and waits until it answers. `workers` are the options of an earlier run; missing ones are made up.
     /// Data that was made without Citus stays without.
     pub async fn start_with(
@@ -69,6 +109,7 @@ impl PostgresServer {
             is_citus: wants_citus(&options, citus),
             knows_output_plugins: knows_output_plugins(&bin),
             run_as: account(&options.home.dir().join("data"))?,
+            certificates: None,
             bin,
         };
         if !spec.is_citus {
@@ -174,6 +215,8 @@ struct NodeSpec {
     run_as: RunAs,
     is_citus: bool,
     knows_output_plugins: bool,
+    /// With them it talks TLS and knows more roles.
+    certificates: Option<Certificates>,
 }
 
 impl NodeSpec {
@@ -185,6 +228,9 @@ impl NodeSpec {
         let port = options.lease_port().await?;
         let data = options.home.data(&options.name);
         self.initialise(&data).await?;
+        if let Some(certificates) = &self.certificates {
+            self.secure(&data, certificates)?;
+        }
         let number = port.port;
         let spec = self.process(options, &data, &port);
         let probe = move |_| -> Answer {
@@ -225,6 +271,17 @@ impl NodeSpec {
             "max_wal_size=2GB".to_owned(),
             "log_line_prefix=%m [%p] %d ".to_owned(),
         ];
+        if self.certificates.is_some() {
+            settings.extend(
+                [
+                    "ssl=on",
+                    "ssl_cert_file=server.pem",
+                    "ssl_key_file=server.key",
+                    "ssl_ca_file=ca.pem",
+                ]
+                .map(str::to_owned),
+            );
+        }
         if self.is_citus {
             settings.extend(
                 [
@@ -251,6 +308,21 @@ impl NodeSpec {
             }
         }
         settings
+    }
+
+    /// Certificates and rules, where the server may read them and nobody else the key.
+    fn secure(&self, data: &Path, certificates: &Certificates) -> Result<()> {
+        let (certificate, key) = certificates.server();
+        for (from, name) in [
+            (certificates.ca(), "ca.pem"),
+            (certificate, "server.pem"),
+            (key, "server.key"),
+        ] {
+            let path = data.join(name);
+            files::write_secret(&path, &files::read(&from)?)?;
+            give_to(&self.run_as, &path)?;
+        }
+        files::write(&data.join("pg_hba.conf"), SECURE_RULES)
     }
 
     async fn initialise(&self, data: &Path) -> Result<()> {

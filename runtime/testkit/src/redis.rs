@@ -1,10 +1,23 @@
-//! A Redis server: memory only unless told otherwise, because everything in it can be rebuilt.
+//! A Redis server: memory only unless told otherwise, because everything in it can be rebuilt. Also one that wants TLS and
+//! a user, and a cluster.
 
-use crate::error::Result;
+use std::time::{Duration, Instant};
+
+use crate::certificates::Certificates;
+use crate::error::{Result, TestkitError};
 use crate::files;
-use crate::process::{ProcessSpec, RunAs, StopSignal};
+use crate::process::{LOOK_INTERVAL, ProcessSpec, RunAs, StopSignal};
 use crate::server::{Answer, Server, StartOptions, server_restart, server_verbs};
 use crate::tools::Tools;
+
+/// How long the nodes of a cluster may take to know each other.
+const CLUSTER_LIMIT: Duration = Duration::from_secs(30);
+
+/// A node that the others do not hear of for so long is failed, milliseconds.
+const CLUSTER_NODE_TIMEOUT_MS: &str = "2000";
+
+/// Hash slots of a cluster.
+const SLOTS: usize = 16_384;
 
 /// What a restart finds again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +26,17 @@ pub enum Persistence {
     None,
     /// All that was answered: an append-only file, synced at every write.
     EveryWrite,
+}
+
+/// A server that talks only TLS, wants a client certificate and knows one user.
+#[derive(Debug, Clone)]
+pub struct SecureRedis {
+    /// What the server shows, and whom it trusts.
+    pub certificates: Certificates,
+    /// The only user that may do anything.
+    pub username: String,
+    /// Its password.
+    pub password: String,
 }
 
 /// A Redis server on loopback.
@@ -25,6 +49,13 @@ pub struct RedisServer {
 server_verbs!(RedisServer);
 server_restart!(RedisServer);
 
+/// What a server is beside a server.
+enum Kind {
+    Alone(Persistence),
+    Secure(SecureRedis),
+    Node,
+}
+
 impl RedisServer {
     /// Starts one without persistence and waits until it answers.
     pub async fn start(options: StartOptions) -> Result<Self> {
@@ -33,30 +64,73 @@ impl RedisServer {
 
     /// Starts one and waits until it answers.
     pub async fn start_with(options: StartOptions, persistence: Persistence) -> Result<Self> {
+        Self::start_as(options, Kind::Alone(persistence)).await
+    }
+
+    /// Starts one that talks only TLS. Its [`Self::url`] begins with `rediss://` and names nobody.
+    pub async fn start_secure(options: StartOptions, secure: SecureRedis) -> Result<Self> {
+        Self::start_as(options, Kind::Secure(secure)).await
+    }
+
+    async fn start_as(options: StartOptions, kind: Kind) -> Result<Self> {
         let port = options.lease_port().await?;
         let data = options.home.data(&options.name);
         files::make_dir(&data)?;
-        let append = match persistence {
-            Persistence::None => "no",
-            Persistence::EveryWrite => "yes",
-        };
         let number = port.port.to_string();
-        let args = [
-            ("--port", number.as_str()),
-            ("--bind", "127.0.0.1"),
-            ("--daemonize", "no"),
-            ("--save", ""),
-            ("--appendonly", append),
-            ("--appendfsync", "always"),
-            ("--dir", &data.to_string_lossy()),
-        ];
+        let mut args: Vec<String> = Vec::new();
+        let mut set = |name: &str, value: &str| {
+            args.extend([name.to_owned(), value.to_owned()]);
+        };
+        set("--bind", "127.0.0.1");
+        set("--daemonize", "no");
+        set("--save", "");
+        set("--appendfsync", "always");
+        set("--dir", &data.to_string_lossy());
+        let mut peer_port = None;
+        let mut probe = Probe::open(&format!("redis://127.0.0.1:{number}"));
+        match &kind {
+            Kind::Alone(persistence) => {
+                set("--port", &number);
+                let append = match persistence {
+                    Persistence::None => "no",
+                    Persistence::EveryWrite => "yes",
+                };
+                set("--appendonly", append);
+            }
+            Kind::Secure(secure) => {
+                let (certificate, key) = secure.certificates.server();
+                set("--port", "0");
+                set("--tls-port", &number);
+                set("--tls-cert-file", &certificate.to_string_lossy());
+                set("--tls-key-file", &key.to_string_lossy());
+                set(
+                    "--tls-ca-cert-file",
+                    &secure.certificates.ca().to_string_lossy(),
+                );
+                set("--tls-auth-clients", "yes");
+                let users = data.join("users.acl");
+                let SecureRedis {
+                    username, password, ..
+                } = secure;
+                let text =
+                    format!("user default off\nuser {username} on >{password} ~* &* +@all\n");
+                files::write_secret(&users, &text)?;
+                set("--aclfile", &users.to_string_lossy());
+                probe = Probe::secure(&number, secure)?;
+            }
+            Kind::Node => {
+                let peer = options.lease_peer_port().await?;
+                set("--port", &number);
+                set("--cluster-enabled", "yes");
+                set("--cluster-port", &peer.port.to_string());
+                set("--cluster-node-timeout", CLUSTER_NODE_TIMEOUT_MS);
+                peer_port = Some(peer);
+            }
+        }
         let spec = ProcessSpec {
             name: options.name.clone(),
             program: Tools.redis()?,
-            args: args
-                .iter()
-                .flat_map(|(name, value)| [name.into(), value.into()])
-                .collect(),
+            args: args.into_iter().map(Into::into).collect(),
             env: vec![],
             cwd: data.clone(),
             log: options.home.log(&options.name),
@@ -66,10 +140,9 @@ impl RedisServer {
             run_as: RunAs::Me,
             stop: StopSignal::Term,
         };
-        let url = format!("redis://127.0.0.1:{}", port.port);
-        let asked = url.clone();
-        let probe = move |pid| -> Answer { Box::pin(answers(asked.clone(), pid)) };
-        let server = Server::up(&options, spec, port, None, probe).await?;
+        let url = probe.url.clone();
+        let probe = move |pid| -> Answer { Box::pin(probe.clone().answers(pid)) };
+        let server = Server::up(&options, spec, port, peer_port, probe).await?;
         Ok(Self { server, url })
     }
 
@@ -80,22 +153,167 @@ impl RedisServer {
     }
 }
 
-async fn answers(url: String, pid: u32) -> std::result::Result<(), String> {
-    let words = |error: redis::RedisError| error.to_string();
-    let client = redis::Client::open(url).map_err(words)?;
-    let mut connection = client
-        .get_multiplexed_async_connection()
-        .await
-        .map_err(words)?;
-    let info: String = redis::cmd("INFO")
-        .arg("server")
-        .query_async(&mut connection)
-        .await
-        .map_err(words)?;
-    let line = format!("process_id:{pid}");
-    if info.lines().any(|said| said.trim() == line) {
-        Ok(())
-    } else {
-        Err("another Redis answers on this port".to_owned())
+/// How a server is asked whether it is there.
+#[derive(Clone)]
+struct Probe {
+    url: String,
+    /// User and password, certificates.
+    secure: Option<(String, redis::TlsCertificates)>,
+}
+
+impl Probe {
+    fn open(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            secure: None,
+        }
     }
+
+    fn secure(port: &str, secure: &SecureRedis) -> Result<Self> {
+        let (certificate, key) = secure.certificates.client();
+        let pem = |path| files::read(path).map(String::into_bytes);
+        let certificates = redis::TlsCertificates {
+            client_tls: Some(redis::ClientTlsConfig {
+                client_cert: pem(&certificate)?,
+                client_key: pem(&key)?,
+            }),
+            root_cert: Some(pem(&secure.certificates.ca())?),
+        };
+        let SecureRedis {
+            username, password, ..
+        } = secure;
+        let with_user = format!("rediss://{username}:{password}@127.0.0.1:{port}");
+        Ok(Self {
+            url: format!("rediss://127.0.0.1:{port}"),
+            secure: Some((with_user, certificates)),
+        })
+    }
+
+    async fn answers(self, pid: u32) -> std::result::Result<(), String> {
+        let words = |error: redis::RedisError| error.to_string();
+        let client = match self.secure {
+            None => redis::Client::open(self.url),
+            Some((url, certificates)) => {
+                // One crypto provider for the process; whoever comes second finds it.
+                drop(rustls::crypto::ring::default_provider().install_default());
+                redis::Client::build_with_tls(url, certificates)
+            }
+        };
+        let mut connection = client
+            .map_err(words)?
+            .get_multiplexed_async_connection()
+            .await
+            .map_err(words)?;
+        let info: String = redis::cmd("INFO")
+            .arg("server")
+            .query_async(&mut connection)
+            .await
+            .map_err(words)?;
+        let line = format!("process_id:{pid}");
+        if info.lines().any(|said| said.trim() == line) {
+            Ok(())
+        } else {
+            Err("another Redis answers on this port".to_owned())
+        }
+    }
+}
+
+/// A Redis Cluster on loopback: primaries that share the hash slots evenly, and replicas behind them.
+#[derive(Debug)]
+pub struct RedisCluster {
+    /// Primaries first, in the order of their slots; replica n of primary p is number `primaries + n * primaries + p`.
+    pub nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Starts `primaries` nodes with `replicas` more behind each, and waits until every node says that the cluster is
+    /// whole.
+    pub async fn start(name: &str, primaries: usize, replicas: usize) -> Result<Self> {
+        let mut nodes = Vec::new();
+        for number in 0..primaries * (replicas + 1) {
+            let options = StartOptions::own(&format!("{name}-{number}"))?;
+            nodes.push(RedisServer::start_as(options, Kind::Node).await?);
+        }
+        let cluster = Self { nodes };
+        cluster.join(primaries).await?;
+        Ok(cluster)
+    }
+
+    /// The addresses of all nodes, divided by commas.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let urls: Vec<&str> = self.nodes.iter().map(RedisServer::url).collect();
+        urls.join(",")
+    }
+
+    async fn join(&self, primaries: usize) -> Result<()> {
+        let Some(first) = self.nodes.first() else {
+            return Ok(());
+        };
+        for node in &self.nodes {
+            ask(
+                node,
+                redis::cmd("CLUSTER")
+                    .arg("MEET")
+                    .arg("127.0.0.1")
+                    .arg(first.server.port())
+                    .arg(first.server.peer_port()),
+            )
+            .await?;
+        }
+        for (number, node) in self.nodes.iter().take(primaries).enumerate() {
+            let from = number * SLOTS / primaries;
+            let to = (number + 1) * SLOTS / primaries - 1;
+            let mut slots = redis::cmd("CLUSTER");
+            slots.arg("ADDSLOTSRANGE").arg(from).arg(to);
+            ask(node, &slots).await?;
+        }
+        let all = format!("cluster_known_nodes:{}", self.nodes.len());
+        self.until(&[&all]).await?;
+        for (number, node) in self.nodes.iter().enumerate().skip(primaries) {
+            let Some(primary) = self.nodes.get(number % primaries) else {
+                continue;
+            };
+            let id = ask(primary, redis::cmd("CLUSTER").arg("MYID")).await?;
+            ask(node, redis::cmd("CLUSTER").arg("REPLICATE").arg(id)).await?;
+        }
+        self.until(&[&all, "cluster_state:ok", "cluster_slots_ok:16384"])
+            .await
+    }
+
+    /// Waits until every node says all of `lines` in `CLUSTER INFO`.
+    async fn until(&self, lines: &[&str]) -> Result<()> {
+        let started = Instant::now();
+        for node in &self.nodes {
+            loop {
+                let info = ask(node, redis::cmd("CLUSTER").arg("INFO")).await?;
+                let says = |line: &&str| info.lines().any(|said| said.trim() == *line);
+                if lines.iter().all(says) {
+                    break;
+                }
+                if started.elapsed() > CLUSTER_LIMIT {
+                    return Err(TestkitError::Command {
+                        what: "joining a Redis Cluster".to_owned(),
+                        output: info,
+                    });
+                }
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn ask(node: &RedisServer, command: &redis::Cmd) -> Result<String> {
+    let answer = async {
+        let client = redis::Client::open(node.url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        command.query_async::<String>(&mut connection).await
+    };
+    answer
+        .await
+        .map_err(|error: redis::RedisError| TestkitError::Command {
+            what: "asking a node of a Redis Cluster".to_owned(),
+            output: error.to_string(),
+        })
 }

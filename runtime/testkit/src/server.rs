@@ -93,6 +93,17 @@ pub(crate) struct Leased {
     _lease: Option<PortLease>,
 }
 
+impl Leased {
+    /// Any free port.
+    pub(crate) fn any() -> Result<Self> {
+        let lease = ports::any()?;
+        Ok(Self {
+            port: lease.port(),
+            _lease: Some(lease),
+        })
+    }
+}
+
 /// One question to a server; the error says in words what came instead of an answer.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = std::result::Result<(), String>> + Send>>;
 type Probe = Box<dyn Fn(u32) -> Answer + Send + Sync>;

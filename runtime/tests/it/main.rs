@@ -7,8 +7,14 @@ mod looks;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
+mod observed;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod sale;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod settings;
 #[cfg(test)]
 mod way;

@@ -1,5 +1,6 @@
 //! A sale of its own on the shared servers: what the operator does for an `Event`, and the runtime's processes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -34,6 +35,8 @@ pub(crate) struct Terms {
     pub(crate) max_per_buyer: u32,
     /// A Redis of its own, to kill.
     pub(crate) own_redis: bool,
+    /// More settings of the runtime; one without a value is left out.
+    pub(crate) settings: Vec<(&'static str, Option<String>)>,
 }
 
 impl Default for Terms {
@@ -44,6 +47,7 @@ impl Default for Terms {
             hold_for_s: 600,
             max_per_buyer: 4,
             own_redis: false,
+            settings: Vec::new(),
         }
     }
 }
@@ -55,6 +59,10 @@ pub(crate) struct Sale {
     pub(crate) api: String,
     pub(crate) admin: String,
     pub(crate) payments: String,
+    /// Where its metrics are.
+    pub(crate) metrics: String,
+    /// What it logs.
+    pub(crate) log: PathBuf,
     _runtime: Product,
     pub(crate) redis: Option<RedisServer>,
     pub(crate) ledger: Ledger,
@@ -128,9 +136,17 @@ impl Sale {
             ("TICKET_WEBHOOK_SECRET", WEBHOOK_SECRET),
         ]);
         let admin = format!("http://127.0.0.1:{}", admin_port.port());
-        drop((api_port, admin_port));
+        let mut runtime = runtime;
+        for (name, value) in &terms.settings {
+            runtime.retain(|(known, _)| known != name);
+            runtime.extend(value.clone().map(|value| ((*name).to_owned(), value)));
+        }
         let runtime = ProductOptions::runtime("all", runtime);
-        let runtime = Product::start(own("runtime"), runtime).await.unwrap();
+        let start = own("runtime");
+        let log = start.home.log(&start.name);
+        let runtime = Product::start(start, runtime).await.unwrap();
+        // Until here, so that no other test takes them first.
+        drop((api_port, admin_port));
         let api = format!("http://{api}");
         let http = Client::new();
         let sale = Self {
@@ -139,6 +155,8 @@ impl Sale {
             api,
             admin,
             payments,
+            metrics: runtime.url(),
+            log,
             _runtime: runtime,
             redis,
             ledger,

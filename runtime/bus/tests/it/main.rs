@@ -11,6 +11,7 @@ mod consumer;
 mod crash;
 mod group;
 mod producer;
+mod secure;
 mod support;
 mod tail;
 mod topics;

@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ticket-payments", &["ticket-core"]),
     ("ticket-plan", &["ticket-core", "ticket-crds"]),
     ("ticket-stock", &["ticket-core"]),
-    ("ticket-telemetry", &[]),
+    ("ticket-telemetry", &["ticket-core"]),
     (
         "ticket-operator",
         &[

@@ -19,4 +19,5 @@ mod migration;
 mod model;
 mod reads;
 mod rivals;
+mod secure;
 mod shards;

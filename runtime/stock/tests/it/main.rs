@@ -9,9 +9,11 @@
 
 mod after;
 mod arguments;
+mod cluster;
 mod crowd;
 mod fixture;
 mod gate;
 mod life;
 mod model;
+mod secure;
 mod seeds;

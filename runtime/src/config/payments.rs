@@ -1,0 +1,40 @@
+//! The payment provider: our calls to it, and its webhooks to us.
+
+use std::num::NonZeroU32;
+
+use clap::Args;
+use secrecy::SecretString;
+
+/// Where the provider is, and what both sides know.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Payments")]
+pub struct PaymentSettings {
+    /// The payment provider's API
+    #[arg(long, env = "TICKET_PAYMENTS_URL", value_name = "URL")]
+    pub payments_url: Option<String>,
+    /// The payment provider's secret key; the sandbox asks for none
+    #[arg(
+        long,
+        env = "TICKET_PAYMENTS_KEY",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub payments_key: Option<SecretString>,
+    /// Payments per second that the provider allows
+    #[arg(
+        long,
+        env = "TICKET_PAYMENTS_PER_SECOND",
+        default_value = "2000",
+        value_name = "NUMBER"
+    )]
+    pub payments_per_second: NonZeroU32,
+    /// Secrets that sign the provider's webhooks, divided by commas while one is replaced
+    #[arg(
+        long,
+        env = "TICKET_WEBHOOK_SECRET",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "SECRET,.."
+    )]
+    pub webhook_secret: Vec<SecretString>,
+}
