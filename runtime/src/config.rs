@@ -7,6 +7,9 @@ use clap::{Args, Parser, ValueEnum};
 use secrecy::SecretString;
 use ticket_core::names::TopicPrefix;
 
+use crate::admin::AdminSettings;
+use crate::api::ApiSettings;
+
 /// The services behind a sale. One binary; the role says what this process does.
 #[derive(Debug, Parser)]
 #[command(name = "ticket-runtime", version, max_term_width = 110)]
@@ -131,6 +134,12 @@ pub struct Settings {
     /// Where the sandbox sends its webhooks
     #[arg(long, env = "TICKET_WEBHOOK_URL")]
     pub webhook_url: Option<String>,
+    /// The buyer API alone
+    #[command(flatten)]
+    pub api: ApiSettings,
+    /// The admin API alone
+    #[command(flatten)]
+    pub admin: AdminSettings,
     /// What is logged: error, warn, info, debug, or a filter such as `info,ticket_bus=debug`
     #[arg(long, env = "TICKET_LOG", default_value = "info")]
     pub log: String,

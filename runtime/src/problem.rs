@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use serde::Serialize;
 use ticket_core::Code;
+use utoipa::ToSchema;
 
 /// The request header with the caller's trace (W3C Trace Context).
 pub(crate) const TRACE: &str = "traceparent";
@@ -78,13 +79,22 @@ impl IntoResponse for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem as JSON.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document<'a> {
+    /// A page about this code.
+    #[schema(format = "uri")]
     r#type: String,
+    /// One line, the same for every problem of this code.
     title: &'static str,
+    /// The HTTP status.
     status: u16,
+    /// What is wrong with this very request.
     detail: &'a str,
+    /// The stable code.
     code: &'static str,
+    /// Finds the request in the logs.
     trace_id: &'a str,
 }
 
@@ -118,6 +128,10 @@ fn document(problem: &Problem, status: StatusCode, trace_id: &str) -> Response {
     headers.insert(header::CONTENT_TYPE, problem_json);
     if let Some(seconds) = problem.retry_after_s {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        // The rest of the body may still be on its way: nothing else can be asked on this connection.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

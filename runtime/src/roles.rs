@@ -20,10 +20,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::admin::{self, AdminParts};
+use crate::admin::AdminParts;
 use crate::api::{self, Api, ApiParts, Positions, Waiters};
 use crate::catalog::Catalog;
 use crate::config::{Role, Settings, need};
+use crate::jwks::{Ages, KeySet, KeySource};
 use crate::keeper::Keeper;
 use crate::payments::PaymentsHandler;
 use crate::processor::{Expiry, PartitionProcessor, Shared};
@@ -232,8 +233,14 @@ async fn start_api(
     role: Role,
 ) -> anyhow::Result<()> {
     let listen = need(settings.api_listen.as_ref(), "TICKET_API_LISTEN", role)?;
-    let secret = settings.buyer_jwt_secret.as_ref();
-    let secret = need(secret, "TICKET_BUYER_JWT_SECRET", role)?;
+    let api = &settings.api;
+    if api.buyer_jwks.is_none() {
+        need(
+            settings.buyer_jwt_secret.as_ref(),
+            "TICKET_BUYER_JWT_SECRET",
+            role,
+        )?;
+    }
     need(
         settings.webhook_secret.first(),
         "TICKET_WEBHOOK_SECRET",
@@ -241,6 +248,8 @@ async fn start_api(
     )?;
 
     let stop = clients.stop.clone();
+    let keys = api.buyer_jwks.clone().map(KeySource::at);
+    let keys = keys.map(|source| key_set(tasks, "buyer-keys", source, &stop));
     let positions = Positions::new(clients.kafka.clone(), clients.prefix.group("processor"));
     let waiters = Arc::new(Waiters::default());
     let tail = Tail::follow(&clients.bus, &clients.prefix.order_events()).await?;
@@ -251,7 +260,9 @@ async fn start_api(
         stock: clients.stock.clone(),
         ledger: clients.ledger.clone(),
         log: clients.log.clone(),
-        buyer_jwt_secret: secret,
+        buyer_jwt_secret: settings.buyer_jwt_secret.clone(),
+        buyer_keys: keys.transpose()?,
+        settings: api.clone(),
         webhook_secrets: settings.webhook_secret.clone(),
         waiters,
         positions,
@@ -264,6 +275,18 @@ async fn start_api(
     Ok(())
 }
 
+/// A set of keys that is kept fresh.
+fn key_set(
+    tasks: &mut Supervisor,
+    name: &'static str,
+    source: KeySource,
+    stop: &CancellationToken,
+) -> anyhow::Result<Arc<KeySet>> {
+    let keys = KeySet::new(source, Ages::default())?;
+    tasks.start(name, endless(keys.clone().run(stop.clone())));
+    Ok(keys)
+}
+
 async fn start_admin(
     tasks: &mut Supervisor,
     clients: &Clients,
@@ -271,8 +294,16 @@ async fn start_admin(
     role: Role,
 ) -> anyhow::Result<()> {
     let listen = need(settings.admin_listen.as_ref(), "TICKET_ADMIN_LISTEN", role)?;
-    let manager = settings.admin_token.as_ref();
-    let manager = need(manager, "TICKET_ADMIN_TOKEN", role)?;
+    let (admin, stop) = (&settings.admin, &clients.stop);
+    if admin.admin_jwks.is_none() {
+        need(settings.admin_token.as_ref(), "TICKET_ADMIN_TOKEN", role)?;
+    }
+    let source = admin.admin_jwks.clone().map(|location| KeySource {
+        location,
+        ca_file: admin.admin_jwks_ca_file.clone(),
+        token_file: admin.admin_jwks_token_file.clone(),
+    });
+    let keys = source.map(|source| key_set(tasks, "admin-keys", source, stop));
     let provider = provider(settings, role)?;
     let listener = bind(listen, "the admin API").await?;
     info!(%listen, "admin API listens");
@@ -285,12 +316,14 @@ async fn start_admin(
         bus: clients.bus.clone(),
         prefix: clients.prefix.clone(),
         provider,
-        manager_token: manager,
+        manager_token: settings.admin_token.clone(),
         viewer_token: settings.admin_viewer_token.clone(),
+        keys: keys.transpose()?,
+        settings: admin.clone(),
         health: clients.health.clone(),
         stop: clients.stop.clone(),
     };
-    tasks.start("admin", admin::serve(parts, listener));
+    tasks.start("admin", crate::admin::serve(parts, listener));
     Ok(())
 }
 

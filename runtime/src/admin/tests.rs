@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
+use clap::Parser;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use ticket_bus::ProducerConfig;
@@ -36,8 +37,12 @@ async fn api() -> Router {
         provider: Arc::new(
             StripeClient::new(StripeConfig::new(format!("http://{NOBODY}"))).unwrap(),
         ),
-        manager_token: SecretString::from("boss"),
+        manager_token: Some(SecretString::from("boss")),
         viewer_token: Some(SecretString::from("look")),
+        keys: None,
+        settings: crate::config::Cli::parse_from(["ticket-runtime", "admin"])
+            .settings
+            .admin,
         health: Health::new(&[]),
         stop: CancellationToken::new(),
     })

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod down;
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod looks;
 #[cfg(test)]
 mod money;
@@ -10,5 +14,7 @@ mod money;
 mod refusals;
 #[cfg(test)]
 mod sale;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod way;

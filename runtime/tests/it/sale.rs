@@ -1,5 +1,6 @@
 //! A sale of its own on the shared servers: what the operator does for an `Event`, and the runtime's processes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -34,6 +35,8 @@ pub(crate) struct Terms {
     pub(crate) max_per_buyer: u32,
     /// A Redis of its own, to kill.
     pub(crate) own_redis: bool,
+    /// More settings of the runtime.
+    pub(crate) settings: Vec<(&'static str, String)>,
 }
 
 impl Default for Terms {
@@ -44,6 +47,7 @@ impl Default for Terms {
             hold_for_s: 600,
             max_per_buyer: 4,
             own_redis: false,
+            settings: Vec::new(),
         }
     }
 }
@@ -55,12 +59,14 @@ pub(crate) struct Sale {
     pub(crate) api: String,
     pub(crate) admin: String,
     pub(crate) payments: String,
-    _runtime: Product,
+    pub(crate) runtime: Product,
+    log: PathBuf,
     pub(crate) redis: Option<RedisServer>,
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
     pub(crate) brokers: String,
     pub(crate) topic: String,
+    pub(crate) database: String,
     http: Client,
     _sandbox: Product,
 }
@@ -111,7 +117,7 @@ impl Sale {
         let sandbox = ProductOptions::sandbox(sandbox);
         let sandbox = Product::start(own("sandbox"), sandbox).await.unwrap();
         let payments = sandbox.url();
-        let runtime = env(&[
+        let mut runtime = env(&[
             ("TICKET_DATABASE_URL", &database),
             ("TICKET_KAFKA_BROKERS", &brokers),
             ("TICKET_KAFKA_PREFIX", &prefix),
@@ -129,8 +135,12 @@ impl Sale {
         ]);
         let admin = format!("http://127.0.0.1:{}", admin_port.port());
         drop((api_port, admin_port));
+        let more = terms.settings.iter();
+        runtime.extend(more.map(|(name, value)| ((*name).to_owned(), value.clone())));
         let runtime = ProductOptions::runtime("all", runtime);
-        let runtime = Product::start(own("runtime"), runtime).await.unwrap();
+        let options = own("runtime");
+        let log = options.home.log(&options.name);
+        let runtime = Product::start(options, runtime).await.unwrap();
         let api = format!("http://{api}");
         let http = Client::new();
         let sale = Self {
@@ -139,12 +149,14 @@ impl Sale {
             api,
             admin,
             payments,
-            _runtime: runtime,
+            runtime,
+            log,
             redis,
             ledger,
             stock,
             brokers,
             topic,
+            database,
             http,
             _sandbox: sandbox,
         };
@@ -166,6 +178,29 @@ impl Sale {
             assert!(begun.elapsed() < PATIENCE, "never: {what}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Makes every read of an order fail for good, as no operator ever should.
+    pub(crate) async fn spoil_orders(&self) {
+        use sqlx::Connection;
+        let mut database = sqlx::PgConnection::connect(&self.database).await.unwrap();
+        let spoil = "ALTER TABLE orders RENAME COLUMN updated_at TO spoiled";
+        sqlx::raw_sql(spoil).execute(&mut database).await.unwrap();
+        database.close().await.unwrap();
+    }
+
+    /// Nobody decides or reads an order until the connection is closed.
+    pub(crate) async fn hold_ledger(&self) -> sqlx::PgConnection {
+        use sqlx::Connection;
+        let mut database = sqlx::PgConnection::connect(&self.database).await.unwrap();
+        let hold = "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE";
+        sqlx::raw_sql(hold).execute(&mut database).await.unwrap();
+        database
+    }
+
+    /// What the runtime has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
