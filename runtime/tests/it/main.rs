@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod down;
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod generated;
 #[cfg(test)]
 mod limits;
