@@ -17,7 +17,7 @@ TEST_LIMIT_S ?= 2400
 # What `make profile` samples: processor, api or operator.
 BIN ?= processor
 
-.PHONY: help install install-all build demo test bench bench-micro profile lint generate stack-up stack-down stack-status stack-clean
+.PHONY: help install install-all build demo test fuzz bench bench-micro profile lint generate stack-up stack-down stack-status stack-clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ test: install-all build ## Run every test against real servers
 	@trap '$(TEST_STACK) down' EXIT; \
 	$(TEST_STACK) up --servers-only; \
 	timeout --kill-after=30 $(TEST_LIMIT_S) $(CARGO) test --workspace --no-fail-fast
+
+fuzz: install-all build ## Send both APIs what their OpenAPI documents allow and forbid (SEED=n EXAMPLES=n)
+	@runtime/testkit/install/install.sh --fuzz
+	@trap '$(TEST_STACK) down' EXIT; \
+	$(TEST_STACK) up --servers-only; \
+	timeout --kill-after=30 $(TEST_LIMIT_S) $(CARGO) test --workspace --test it fuzzed -- --ignored --nocapture
 
 bench: install ## Measure everything beside its baselines; report in target/bench (QUICK=1, ONLY=word,word)
 	@$(CARGO) build --release -p ticket-bench -p ticket-runtime

@@ -4,13 +4,14 @@
 
 mod access;
 mod audit;
+mod document;
 mod events;
 mod orders;
 mod platform;
 mod refusal;
 mod stock;
+mod warmup;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use secrecy::SecretString;
 use ticket_bus::{BusAdmin, BusConfig, Producer};
 use ticket_core::EventName;
@@ -31,11 +32,17 @@ use ticket_telemetry::settings::Live;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::availability::AvailabilityCache;
 use crate::catalog::{Catalog, EventEntry};
+use crate::config::AdminSettings;
+use crate::http::{self, Listen};
+use crate::jwks::KeySet;
 use crate::problem::{self, Problem};
 use access::Tokens;
+pub use document::text as openapi;
 use stock::Snapshots;
 
 /// After this long a request is given up. An audit of a large sale reads all of its orders, facts and payments.
@@ -45,7 +52,7 @@ const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
 const AUDITS_AT_ONCE_MAX: usize = 2;
 
 /// What the admin API is made of.
-pub struct AdminParts {
+pub(crate) struct AdminParts {
     /// The events.
     pub catalog: Arc<Catalog>,
     /// Stock, orders, topology.
@@ -62,10 +69,14 @@ pub struct AdminParts {
     pub prefix: TopicPrefix,
     /// Payments for the audit.
     pub provider: Arc<StripeClient>,
-    /// The token of event managers.
+    /// The token of event managers; an empty one opens nothing.
     pub manager_token: Live<SecretString>,
     /// The token of viewers; an empty one opens nothing.
     pub viewer_token: Live<SecretString>,
+    /// The keys of the issuer of other tokens.
+    pub keys: Option<Arc<KeySet>>,
+    /// Limits, and who has which role.
+    pub settings: AdminSettings,
     /// What is there and what is not.
     pub health: Health,
     /// Ends streams and the server.
@@ -79,6 +90,7 @@ struct Admin {
     availability: AvailabilityCache,
     snapshots: Snapshots,
     audits: Semaphore,
+    streams: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -98,40 +110,47 @@ impl Admin {
     }
 }
 
+/// What viewers may do, with what the document says of it.
+fn viewers() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::with_openapi(document::empty())
+        .routes(routes!(events::list))
+        .routes(routes!(events::get))
+        .routes(routes!(stock::get))
+        .routes(routes!(warmup::get))
+        .routes(routes!(orders::list))
+        .routes(routes!(audit::run))
+        .routes(routes!(orders::get))
+        .routes(routes!(platform::shards))
+        .routes(routes!(platform::lag))
+        .routes(routes!(platform::dependencies))
+}
+
+/// What only managers may do.
+fn managers() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new()
+        .routes(routes!(orders::cancel))
+        .routes(routes!(orders::refund))
+}
+
 /// All routes.
-pub fn router(parts: AdminParts) -> Router {
+pub(crate) fn router(parts: AdminParts) -> Router {
     let health = parts.health.clone();
     let admin = Arc::new(Admin {
-        tokens: Tokens::new(parts.manager_token.clone(), parts.viewer_token.clone()),
+        tokens: Tokens::new(&parts),
         availability: AvailabilityCache::new(parts.stock.clone()),
         snapshots: Snapshots::default(),
         audits: Semaphore::new(AUDITS_AT_ONCE_MAX),
+        streams: Arc::new(Semaphore::new(parts.settings.admin_streams_max as usize)),
         parts,
     });
-    let viewer = Router::new()
-        .route("/admin/v1/events", get(events::list))
-        .route("/admin/v1/events/{event}", get(events::get))
-        .route("/admin/v1/events/{event}/stock", get(stock::get))
-        .route("/admin/v1/events/{event}/orders", get(orders::list))
-        .route("/admin/v1/events/{event}/audit", post(audit::run))
-        .route("/admin/v1/orders/{id}", get(orders::get))
-        .route("/admin/v1/shards", get(platform::shards))
-        .route("/admin/v1/lag", get(platform::lag))
-        .route("/admin/v1/dependencies", get(platform::dependencies))
-        .route_layer(middleware::from_fn_with_state(
-            admin.clone(),
-            access::viewer,
-        ));
-    let manager = Router::new()
-        .route("/admin/v1/orders/{id}/cancel", post(orders::cancel))
-        .route("/admin/v1/orders/{id}/refund", post(orders::refund))
-        .route_layer(middleware::from_fn_with_state(
-            admin.clone(),
-            access::manager,
-        ));
-    viewer
-        .merge(manager)
+    let viewer = middleware::from_fn_with_state(admin.clone(), access::viewer);
+    let manager = middleware::from_fn_with_state(admin.clone(), access::manager);
+    let (viewers, _document) = viewers().route_layer(viewer).split_for_parts();
+    let (managers, _document) = managers().route_layer(manager).split_for_parts();
+    viewers
+        .merge(managers)
         .with_state(admin)
+        .route("/openapi.json", get(document::get))
         .merge(ticket_telemetry::routes(health))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
@@ -142,13 +161,16 @@ pub fn router(parts: AdminParts) -> Router {
 /// Serves until the parts' stop token, then lets requests finish; streams end by themselves.
 ///
 /// # Errors
-/// The listener's.
-pub async fn serve(parts: AdminParts, listener: TcpListener) -> std::io::Result<()> {
+/// None: what fails is a connection, and the next one may work.
+pub(crate) async fn serve(parts: AdminParts, listener: TcpListener) -> std::io::Result<()> {
     let stop = parts.stop.clone();
-    let service = router(parts).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let listen = Listen {
+        connections_max: parts.settings.admin_connections_max as usize,
+        // The audit log names it.
+        tell_peer: true,
+    };
+    http::serve(listener, router(parts), listen, stop).await;
+    Ok(())
 }
 
 async fn deadline(request: Request, next: Next) -> Response {

@@ -3,6 +3,8 @@
 
 mod body;
 mod buyer;
+mod cors;
+mod document;
 mod events;
 mod gather;
 mod health;
@@ -13,9 +15,12 @@ mod per_category;
 mod pick;
 mod place;
 mod positions;
+mod rates;
 mod reads;
 mod sold_out;
 mod sse;
+mod streams;
+mod turns;
 mod waiters;
 mod wants;
 mod webhooks;
@@ -23,10 +28,7 @@ mod webhooks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::middleware;
-use axum::routing::{get, post};
-use axum::serve::ListenerExt;
+use axum::{Router, middleware};
 use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 use ticket_bus::Producer;
@@ -36,15 +38,24 @@ use ticket_telemetry::Health;
 use ticket_telemetry::settings::Live;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::availability::AvailabilityCache;
 use crate::catalog::Catalog;
+use crate::config::BuyerSettings;
+use crate::http::{self, Listen};
+use crate::jwks::KeySet;
 use crate::problem;
 use buyer::Tokens;
+pub use document::text as openapi;
 use pick::Picker;
 pub use positions::Positions;
+use rates::Rate;
 pub use reads::OrderReads;
 use sold_out::SoldOut;
+use streams::Streams;
+use turns::Turns;
 pub use waiters::Waiters;
 
 /// After this long a request is given up, whatever it waits for. Longer than the longest `Prefer: wait`.
@@ -63,12 +74,17 @@ pub struct Api {
     availability: AvailabilityCache,
     sold_out: SoldOut,
     picker: Picker,
+    turns: Turns,
+    streams: Arc<Streams>,
+    buyer_rate: Rate,
+    address_rate: Rate,
+    settings: BuyerSettings,
     health: Health,
     stop: CancellationToken,
 }
 
 /// What [`Api::new`] needs.
-pub struct ApiParts {
+pub(crate) struct ApiParts {
     /// The events.
     pub catalog: Arc<Catalog>,
     /// Redis.
@@ -77,8 +93,12 @@ pub struct ApiParts {
     pub ledger: Ledger,
     /// Kafka.
     pub log: Producer,
-    /// Checks buyers' tokens.
-    pub buyer_jwt_key: Live<DecodingKey>,
+    /// Checks buyers' tokens that are signed with the secret, if there is one.
+    pub buyer_jwt_key: Option<Live<DecodingKey>>,
+    /// The keys of buyers' tokens that are not signed with the secret.
+    pub buyer_keys: Option<Arc<KeySet>>,
+    /// Limits, and what else is set for the buyer API alone.
+    pub settings: BuyerSettings,
     /// Sign the provider's webhooks; several while one is being replaced.
     pub webhook_secrets: Live<Vec<SecretString>>,
     /// Who waits for decisions.
@@ -94,13 +114,14 @@ pub struct ApiParts {
 impl Api {
     /// The API over its parts.
     #[must_use]
-    pub fn new(parts: ApiParts) -> Arc<Self> {
+    pub(crate) fn new(parts: ApiParts) -> Arc<Self> {
+        let tokens = Tokens::new(&parts);
         let ApiParts {
             catalog,
             stock,
             ledger,
             log,
-            buyer_jwt_key,
+            settings,
             ..
         } = parts;
         let ApiParts {
@@ -119,7 +140,15 @@ impl Api {
             stock,
             reads: OrderReads::start(&ledger, &stop),
             log,
-            tokens: Tokens::new(buyer_jwt_key),
+            tokens,
+            turns: Turns::new(settings.api_in_flight_max as usize),
+            streams: Streams::new(
+                settings.api_streams_max as usize,
+                settings.api_buyer_streams_max as usize,
+            ),
+            buyer_rate: Rate::new(settings.api_buyer_per_second, settings.api_buyer_burst),
+            address_rate: Rate::new(settings.api_address_per_second, settings.api_address_burst),
+            settings,
             webhook_secrets,
             waiters,
             positions,
@@ -129,41 +158,50 @@ impl Api {
     }
 }
 
-/// All routes.
+/// All routes, with what the document says of them.
+fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(document::empty())
+        .routes(routes!(events::list))
+        .routes(routes!(events::get))
+        .routes(routes!(place::place))
+        .routes(routes!(orders::get))
+        .routes(routes!(sse::follow))
+        .routes(routes!(orders::cancel))
+        .routes(routes!(orders::refund))
+        .routes(routes!(webhooks::receive))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(document::get))
+}
+
+/// All routes, and what happens around each of them.
 pub fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/v1/events", get(events::list))
-        .route("/v1/events/{event}", get(events::get))
-        .route("/v1/events/{event}/orders", post(place::place))
-        .route("/v1/orders/{id}", get(orders::get))
-        .route("/v1/orders/{id}/events", get(sse::follow))
-        .route("/v1/orders/{id}/cancel", post(orders::cancel))
-        .route("/v1/orders/{id}/refund", post(orders::refund))
-        .route("/v1/webhooks/{provider}", post(webhooks::receive))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
+    let cors = cors::layer(&api.settings.api_cors_origins);
+    let (routes, _document) = routes().split_for_parts();
+    let all = routes
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn(observe::around))
-        .with_state(api)
+        .with_state(api);
+    match cors {
+        Some(cors) => all.layer(cors),
+        None => all,
+    }
 }
 
 /// Serves until `stop`, then lets requests finish; streams end by themselves.
 ///
 /// # Errors
-/// The listener's.
+/// None: what fails is a connection, and the next one may work.
 pub async fn serve(
     api: Arc<Api>,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    // Without it an answer waits for the previous segment's acknowledgement. A socket that is gone already fails later.
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "socket keeps its delay");
-        }
-    });
-    axum::serve(listener, router(api))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let listen = Listen {
+        connections_max: api.settings.api_connections_max as usize,
+        tell_peer: api.address_rate.is_on(),
+    };
+    http::serve(listener, router(api), listen, stop).await;
+    Ok(())
 }

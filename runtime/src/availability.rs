@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use ticket_core::{CategoryName, Epoch, EventId};
 use ticket_stock::StockStore;
+use utoipa::ToSchema;
 
 use crate::catalog::{EventEntry, Sale};
 
@@ -18,7 +19,7 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 const FEW_LEFT_PERCENT: i64 = 10;
 
 /// How much of a category is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Availability {
     /// More than a few.
@@ -30,7 +31,7 @@ pub(crate) enum Availability {
 }
 
 /// How a sale stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SaleState {
     /// Not yet.

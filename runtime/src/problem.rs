@@ -12,6 +12,7 @@ use futures::FutureExt;
 use serde::Serialize;
 use ticket_core::Code;
 use ticket_telemetry::trace;
+use utoipa::ToSchema;
 
 /// What a caller waits before the next try when nothing better is known, seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -76,13 +77,22 @@ impl IntoResponse for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem as JSON.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document<'a> {
+    /// A page about this code.
+    #[schema(format = "uri")]
     r#type: String,
+    /// One line, the same for every problem of this code.
     title: &'static str,
+    /// The HTTP status.
     status: u16,
+    /// What is wrong with this very request.
     detail: &'a str,
+    /// The stable code.
     code: &'static str,
+    /// Finds the request in the logs.
     trace_id: &'a str,
 }
 
@@ -123,6 +133,10 @@ fn document(problem: &Problem, status: StatusCode, trace_id: &str) -> Response {
     headers.insert(header::CONTENT_TYPE, problem_json);
     if let Some(seconds) = problem.retry_after_s {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        // The rest of the body may still be on its way: nothing else can be asked on this connection.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -20,11 +20,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::admin::{self, AdminParts};
+use crate::admin::AdminParts;
 use crate::api::{self, Api, ApiParts, Positions, Waiters};
 use crate::catalog::Catalog;
 use crate::config::{Config, Role, Settings, need};
 use crate::gauges::Gauges;
+use crate::jwks::{Ages, KeySet, KeySource};
 use crate::keeper::Keeper;
 use crate::payments::PaymentsHandler;
 use crate::processor::{Expiry, PartitionProcessor, Shared};
@@ -264,6 +265,9 @@ async fn start_api(
         role,
     )?;
     let stop = clients.stop.clone();
+    let buyers = &settings.buyers;
+    let keys = buyers.buyer_jwks.clone().map(KeySource::at);
+    let keys = keys.map(|source| key_set(tasks, "buyer-keys", source, &stop));
     let positions = Positions::new(clients.kafka.clone(), clients.prefix.group("processor"));
     let waiters = Arc::new(Waiters::default());
     let tail = Tail::follow(&clients.bus, &clients.prefix.order_events()).await?;
@@ -275,6 +279,8 @@ async fn start_api(
         ledger: clients.ledger.clone(),
         log: clients.log.clone(),
         buyer_jwt_key: clients.secrets.buyer_jwt.clone(),
+        buyer_keys: keys.transpose()?,
+        settings: buyers.clone(),
         webhook_secrets: clients.secrets.webhooks.clone(),
         waiters,
         positions,
@@ -285,6 +291,18 @@ async fn start_api(
     info!(%listen, "buyer API listens");
     tasks.start("api", api::serve(api, listener, stop));
     Ok(())
+}
+
+/// A set of keys that is kept fresh.
+fn key_set(
+    tasks: &mut Supervisor,
+    name: &'static str,
+    source: KeySource,
+    stop: &CancellationToken,
+) -> anyhow::Result<Arc<KeySet>> {
+    let keys = KeySet::new(source, Ages::default())?;
+    tasks.start(name, endless(keys.clone().run(stop.clone())));
+    Ok(keys)
 }
 
 async fn start_admin(
@@ -298,6 +316,13 @@ async fn start_admin(
         "TICKET_ADMIN_LISTEN",
         role,
     )?;
+    let (admin, stop) = (&settings.admin, &clients.stop);
+    let source = admin.admin_jwks.clone().map(|location| KeySource {
+        location,
+        ca_file: admin.admin_jwks_ca_file.clone(),
+        token_file: admin.admin_jwks_token_file.clone(),
+    });
+    let keys = source.map(|source| key_set(tasks, "admin-keys", source, stop));
     let provider = provider(settings, role)?;
     let listener = bind(listen, "the admin API").await?;
     info!(%listen, "admin API listens");
@@ -312,10 +337,12 @@ async fn start_admin(
         provider,
         manager_token: clients.secrets.manager.clone(),
         viewer_token: clients.secrets.viewer.clone(),
+        keys: keys.transpose()?,
+        settings: admin.clone(),
         health: clients.health.clone(),
         stop: clients.stop.clone(),
     };
-    tasks.start("admin", admin::serve(parts, listener));
+    tasks.start("admin", crate::admin::serve(parts, listener));
     Ok(())
 }
 

@@ -13,8 +13,8 @@ use crate::config::{Role, Settings};
 /// What is checked against a secret.
 #[derive(Clone)]
 pub(crate) struct Secrets {
-    /// Signs buyers' tokens.
-    pub(crate) buyer_jwt: Live<DecodingKey>,
+    /// Signs buyers' tokens, if a secret does.
+    pub(crate) buyer_jwt: Option<Live<DecodingKey>>,
     /// Sign the provider's webhooks.
     pub(crate) webhooks: Live<Vec<SecretString>>,
     /// The token of event managers; empty opens nothing.
@@ -33,7 +33,11 @@ impl Secrets {
     pub(crate) fn new(settings: &Settings) -> Self {
         let or_none = |secret: &Option<SecretString>| secret.clone().unwrap_or_default();
         Self {
-            buyer_jwt: Live::new(key_of(&or_none(&settings.buyers.buyer_jwt_secret))),
+            buyer_jwt: settings
+                .buyers
+                .buyer_jwt_secret
+                .as_ref()
+                .map(|secret| Live::new(key_of(secret))),
             webhooks: Live::new(settings.payments.webhook_secret.clone()),
             manager: Live::new(or_none(&settings.admin.admin_token)),
             viewer: Live::new(or_none(&settings.admin.admin_viewer_token)),
@@ -50,11 +54,12 @@ impl Secrets {
         stock: &StockStore,
     ) -> Rotation {
         let mut rotation = Rotation::new(sources);
-        let key = self.buyer_jwt.clone();
-        rotation.on_change("TICKET_BUYER_JWT_SECRET", move |secret| {
-            key.set(key_of(&secret));
-            Ok(())
-        });
+        if let Some(key) = self.buyer_jwt.clone() {
+            rotation.on_change("TICKET_BUYER_JWT_SECRET", move |secret| {
+                key.set(key_of(&secret));
+                Ok(())
+            });
+        }
         let webhooks = self.webhooks.clone();
         rotation.on_change("TICKET_WEBHOOK_SECRET", move |secret| {
             let secrets = secret.expose_secret().split(',');

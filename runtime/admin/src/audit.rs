@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The answer of an audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditReport {
     /// `<namespace>.<name>`.
     pub event: String,
@@ -15,6 +16,7 @@ pub struct AuditReport {
 
 /// One question and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Check {
     /// Stable, `snake_case`.
     pub name: String,

@@ -7,6 +7,7 @@ use crate::Amount;
 
 /// `GET /v1/events/{event}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     /// `<namespace>.<name>`.
     pub event: String,
@@ -26,6 +27,7 @@ pub struct Event {
 
 /// A category of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Category {
     /// Its name in the event.
     pub name: String,
@@ -37,6 +39,7 @@ pub struct Category {
 
 /// `POST /v1/events/{event}/orders`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewOrder {
     /// Category's name.
     pub category: String,
@@ -46,6 +49,7 @@ pub struct NewOrder {
 
 /// An order. A field that is not known yet is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Order {
     /// `ord_...`.
     pub id: String,
@@ -82,6 +86,7 @@ pub struct Order {
 
 /// Place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Queue {
     /// Commands before this one, at least 0.
     pub position: i64,
@@ -89,6 +94,7 @@ pub struct Queue {
 
 /// How to pay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Payment {
     /// `stripe`.
     pub provider: String,

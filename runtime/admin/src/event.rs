@@ -7,6 +7,7 @@ use crate::{Amount, Counts};
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventView {
     /// `<namespace>.<name>`.
     pub event: String,
@@ -48,6 +49,7 @@ pub struct EventView {
 
 /// A category of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CategoryView {
     /// Its name in the event.
     pub name: String,

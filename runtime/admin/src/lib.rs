@@ -27,6 +27,7 @@ pub use warmup::{LockView, WarmupRun, WarmupView};
 
 /// `{"items":[...],"next_cursor"}`: a page of a list. The last page has no cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct List<T> {
     /// In a fixed order.
     pub items: Vec<T>,
@@ -48,6 +49,7 @@ impl<T> List<T> {
 
 /// An amount in the currency's smallest unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Amount {
     /// ISO 4217, upper case.
     pub currency: String,
@@ -57,6 +59,7 @@ pub struct Amount {
 
 /// Units of an event, a category or a stock shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Counts {
     /// Units there are: available + held + sold.
     pub capacity: i64,

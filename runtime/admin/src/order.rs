@@ -7,6 +7,7 @@ use crate::{Amount, buyer};
 
 /// An order with its buyer and its history, without what only the buyer may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderView {
     /// `ord_...`.
     pub id: String,
@@ -46,6 +47,7 @@ pub struct OrderView {
 
 /// A state that an order has been in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HistoryEntry {
     /// The state.
     pub state: String,

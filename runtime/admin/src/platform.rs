@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Nodes and Citus shards of the ledger. Without Citus one node and one shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ShardsView {
     /// Of the ledger.
     pub nodes: Vec<NodeView>,
@@ -13,6 +14,7 @@ pub struct ShardsView {
 
 /// A node of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeView {
     /// As in `ShardRebalance.spec.node`.
     pub name: String,
@@ -27,6 +29,7 @@ pub struct NodeView {
 
 /// A Citus shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ShardView {
     /// Its id now; it changes at every split.
     pub citus_shard: i64,
@@ -43,6 +46,7 @@ pub struct ShardView {
 
 /// Items of `GET /admin/v1/lag`: how far a consumer group is behind on a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LagEntry {
     /// Consumer group.
     pub group: String,
@@ -62,6 +66,7 @@ pub struct LagEntry {
 
 /// What the runtime needs, and what the asker may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DependenciesView {
     /// Role of the asking token: `viewer` or `manager`.
     pub role: String,
@@ -73,6 +78,7 @@ pub struct DependenciesView {
 
 /// A server that the runtime needs, asked just now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Dependency {
     /// `ledger`, `kafka`, `store`, `payments`.
     pub name: String,

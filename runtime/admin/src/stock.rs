@@ -11,6 +11,7 @@ pub const STREAM_EVENT: &str = "stock";
 
 /// A snapshot of an event's stock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StockView {
     /// `<namespace>.<name>`.
     pub event: String,
@@ -27,6 +28,7 @@ pub struct StockView {
 
 /// The stock of a category.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CategoryStock {
     /// Its name in the event.
     pub name: String,
@@ -42,6 +44,7 @@ pub struct CategoryStock {
 
 /// The stock of a stock shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ShardStock {
     /// Its id.
     pub stock_shard_id: i64,

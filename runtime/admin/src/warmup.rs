@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Warm-up of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WarmupView {
     /// `<namespace>.<name>`.
     pub event: String,
@@ -23,6 +24,7 @@ pub struct WarmupView {
 
 /// The warm-up lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LockView {
     /// Who holds it.
     pub holder: String,
@@ -37,6 +39,7 @@ pub struct LockView {
 
 /// A warm-up that was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WarmupRun {
     /// Its epoch.
     pub epoch: i64,

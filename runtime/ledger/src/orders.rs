@@ -38,7 +38,7 @@ pub struct OrderFilter {
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderPage {
-    /// The orders, youngest first.
+    /// The orders, in the order of their ids.
     pub items: Vec<(OrderRef, OrderRecord)>,
     /// Where the next page begins; `None` after the last one. Opaque text.
     pub next_cursor: Option<String>,
@@ -112,9 +112,10 @@ impl Ledger {
         references(rows)
     }
 
-    /// A page of an event's orders, youngest first; at most `limit` (and 5,000). `cursor` is the last page's. Reads all
-    /// orders of the event: an index by age would cost every order of a hot sale a third more of the database's time
-    /// (measured), and this list is for people. A cursor that is not one of ours is [`LedgerError::Corrupt`].
+    /// A page of an event's orders, in the order of their ids; at most `limit` (and 5,000). `cursor` is the last page's; one
+    /// that is not ours is [`LedgerError::Corrupt`]. A page is a range of the primary key: 0.3 ms of 600,000 orders, where
+    /// sorting them by age took 120 ms for each page, and an index by age would cost every order of a hot sale a third
+    /// more of the database's time (measured). A filter reads on until the page is full, at most to the event's end.
     pub async fn list_orders(
         &self,
         event: EventId,
@@ -122,41 +123,12 @@ impl Ledger {
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<OrderPage> {
-        let (before, before_id) = match cursor {
-            Some(text) => read_cursor(text)?,
-            // Later than any order.
-            None => (Timestamp::MAX, Uuid::max()),
-        };
+        let after = cursor.map(|text| read_cursor(event, text)).transpose()?;
         let limit = limit.clamp(1, PAGE_ORDERS_MAX);
-        let mut connection = self.acquire().await?;
-        let ids = shards::shard_ids(&mut connection, event).await?;
-        let (first, last) = OrderId::range_of(event);
-        let rows: Vec<OrderRow> = sqlx::query_as(select_orders!(
-            "WHERE order_id BETWEEN $7 AND $8 AND stock_shard_id = ANY ($1) \
-             AND (created_at, order_id) < ($2, $3) AND ($4::smallint IS NULL OR state = $4) \
-             AND ($5::text IS NULL OR buyer = $5) ORDER BY created_at DESC, order_id DESC LIMIT $6"
-        ))
-        .bind(&ids)
-        .bind(before.to_sqlx())
-        .bind(before_id)
-        .bind(filter.state.map(State::number))
-        .bind(filter.buyer.as_ref().map(BuyerId::as_str))
-        .bind(i64::from(limit))
-        .bind(first.0)
-        .bind(last.0)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(|cause| LedgerError::Read {
-            what: "a list of orders",
-            cause,
-        })?;
-        let is_full = u32::try_from(rows.len()) == Ok(limit);
-        let items: Vec<_> = rows
-            .into_iter()
-            .map(OrderRow::into_record)
-            .collect::<Result<_>>()?;
+        let items = self.page_of_orders(event, filter, after, limit).await?;
+        let is_full = u32::try_from(items.len()) == Ok(limit);
         let last = items.last().filter(|_| is_full);
-        let next_cursor = last.map(|(_, order)| write_cursor(order.created_at, order.order));
+        let next_cursor = last.map(|(order, _)| order.to_string());
         Ok(OrderPage { items, next_cursor })
     }
 
@@ -168,6 +140,18 @@ impl Ledger {
         after: Option<OrderRef>,
         limit: u32,
     ) -> Result<Vec<(OrderRef, OrderRecord)>> {
+        let limit = limit.clamp(1, PAGE_ORDERS_MAX);
+        self.page_of_orders(event, &OrderFilter::default(), after, limit)
+            .await
+    }
+
+    async fn page_of_orders(
+        &self,
+        event: EventId,
+        filter: &OrderFilter,
+        after: Option<OrderRef>,
+        limit: u32,
+    ) -> Result<Vec<(OrderRef, OrderRecord)>> {
         let mut connection = self.acquire().await?;
         let ids = shards::shard_ids(&mut connection, event).await?;
         let (first, last) = OrderId::range_of(event);
@@ -175,13 +159,16 @@ impl Ledger {
         let (since, since_shard) = after.map_or((first, 0), |at| (at.order, at.shard.get()));
         let rows: Vec<OrderRow> = sqlx::query_as(select_orders!(
             "WHERE order_id BETWEEN $2 AND $4 AND (order_id, stock_shard_id) > ($2, $3) \
-             AND stock_shard_id = ANY ($1) ORDER BY order_id, stock_shard_id LIMIT $5"
+             AND stock_shard_id = ANY ($1) AND ($6::smallint IS NULL OR state = $6) \
+             AND ($7::text IS NULL OR buyer = $7) ORDER BY order_id, stock_shard_id LIMIT $5"
         ))
         .bind(&ids)
         .bind(since.0)
         .bind(since_shard)
         .bind(last.0)
-        .bind(i64::from(limit.clamp(1, PAGE_ORDERS_MAX)))
+        .bind(i64::from(limit))
+        .bind(filter.state.map(State::number))
+        .bind(filter.buyer.as_ref().map(BuyerId::as_str))
         .fetch_all(&mut *connection)
         .await
         .map_err(|cause| LedgerError::Read {
@@ -207,25 +194,19 @@ fn references(rows: Vec<(i64, Uuid)>) -> Result<Vec<OrderRef>> {
         .collect()
 }
 
-/// `<microseconds since 1970>-<order id in hex>`.
-fn write_cursor(created_at: Timestamp, order: OrderId) -> String {
-    format!("{}-{}", created_at.as_microsecond(), order.0.as_simple())
-}
-
-fn read_cursor(text: &str) -> Result<(Timestamp, Uuid)> {
-    let parse = || {
-        let (time, order) = text.rsplit_once('-')?;
-        let time = Timestamp::from_microsecond(time.parse().ok()?).ok()?;
-        Some((time, Uuid::try_parse(order).ok()?))
-    };
+/// A cursor is the last order of a page.
+fn read_cursor(event: EventId, text: &str) -> Result<OrderRef> {
+    let order = text.parse::<OrderRef>().ok();
     let cause = InvalidId {
         what: "cursor",
-        why: "it is not one that a list gave",
+        why: "it is not one that a list of this event gave",
     };
-    parse().ok_or(LedgerError::Corrupt {
-        what: "a cursor",
-        cause,
-    })
+    order
+        .filter(|at| at.order.may_be_of(event))
+        .ok_or(LedgerError::Corrupt {
+            what: "a cursor",
+            cause,
+        })
 }
 
 #[cfg(test)]
@@ -233,15 +214,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_reads_back_and_nothing_else_does() {
-        let time = Timestamp::from_microsecond(-5).unwrap();
-        let order = OrderId(Uuid::from_u128(77));
-        assert_eq!(
-            read_cursor(&write_cursor(time, order)).unwrap(),
-            (time, order.0)
-        );
-        for text in ["", "-", "5", "x-00000000000000000000000000000000", "5-zz"] {
-            assert!(read_cursor(text).is_err(), "{text}");
+    fn a_cursor_is_an_order_of_the_event_and_nothing_else() {
+        let event = EventId::random();
+        let buyer = BuyerId::new("ann").unwrap();
+        let at = OrderRef {
+            order: OrderId::derive(event, &buyer, "key"),
+            shard: StockShardId::new(7).unwrap(),
+        };
+        assert_eq!(read_cursor(event, &at.to_string()).unwrap(), at);
+        assert!(read_cursor(EventId::random(), &at.to_string()).is_err());
+        for text in ["", "-", "5", "ord_", "5-00000000000000000000000000000000"] {
+            assert!(read_cursor(event, text).is_err(), "{text}");
         }
     }
 }

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use ticket_admin::AuditReport;
 use ticket_core::Code;
 
 use super::Admin;
+use super::document::LookProblems;
 use crate::audit::Auditor;
+use crate::path::PathPart;
 use crate::problem::Problem;
 
+#[utoipa::path(post, path = "/admin/v1/events/{event}/audit", tag = "events", operation_id = "auditEvent",
+    summary = "Does everything add up?",
+    params(("event" = String, Path, description = "`<namespace>.<name>`.")), security(("manager" = [])),
+    responses((status = 200, description = "What was checked.", body = AuditReport), LookProblems))]
 pub(super) async fn run(
     State(admin): State<Arc<Admin>>,
-    Path(event): Path<String>,
+    PathPart(event): PathPart,
 ) -> Result<Json<AuditReport>, Problem> {
     let event = admin.event(&event).await?;
     let _turn = admin.audits.acquire().await.map_err(|_| Code::Internal)?;

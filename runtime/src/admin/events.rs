@@ -3,20 +3,25 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use futures::{StreamExt, TryStreamExt, stream};
 use ticket_admin::{Amount, CategoryView, Counts, EventView, List};
 use ticket_core::{Money, StockCounts, clock};
 use ticket_ledger::StockShardRow;
 
+use super::document::{LookProblems, ViewProblems};
 use super::{Admin, refusal};
 use crate::availability::SaleState;
 use crate::catalog::EventEntry;
+use crate::path::PathPart;
 use crate::problem::Problem;
 
 /// Events that are read at the same time for a list: a share of the ledger's connections.
 const EVENTS_AT_ONCE: usize = 4;
 
+#[utoipa::path(get, path = "/admin/v1/events", tag = "events", operation_id = "listEvents", summary = "All events",
+    security(("manager" = [])),
+    responses((status = 200, description = "By name, on one page.", body = List<EventView>), ViewProblems))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
 ) -> Result<Json<List<EventView>>, Problem> {
@@ -33,9 +38,12 @@ pub(super) async fn list(
     Ok(Json(List::whole(items)))
 }
 
+#[utoipa::path(get, path = "/admin/v1/events/{event}", tag = "events", operation_id = "getEvent", summary = "One event",
+    params(("event" = String, Path, description = "`<namespace>.<name>`.")), security(("manager" = [])),
+    responses((status = 200, description = "The event.", body = EventView), LookProblems))]
 pub(super) async fn get(
     State(admin): State<Arc<Admin>>,
-    Path(event): Path<String>,
+    PathPart(event): PathPart,
 ) -> Result<Json<EventView>, Problem> {
     let event = admin.event(&event).await?;
     view(&admin, &event).await.map(Json)

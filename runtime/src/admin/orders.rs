@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -19,11 +19,15 @@ use ticket_ledger::{LedgerError, OrderFilter};
 use ticket_stock::StoreRecord;
 use ticket_telemetry::chain;
 use tracing::warn;
+use utoipa::IntoParams;
 
+use super::document::{ListProblems, LookProblems, WishProblems};
 use super::events::amount;
 use super::{Admin, refusal};
 use crate::catalog::ShardEntry;
 use crate::commands;
+use crate::openapi::one_of;
+use crate::path::PathPart;
 use crate::problem::Problem;
 
 /// Orders on a page when nothing else is wanted.
@@ -33,17 +37,28 @@ const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
 
 /// `?state=&buyer=&limit=&cursor=`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// Only orders in this state.
+    #[param(schema_with = states)]
     state: Option<String>,
+    /// Only orders of this buyer.
     buyer: Option<String>,
+    /// Orders on a page; 100 if not given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
+#[utoipa::path(get, path = "/admin/v1/events/{event}/orders", tag = "orders", operation_id = "listOrders",
+    summary = "The orders of an event",
+    params(("event" = String, Path, description = "`<namespace>.<name>`."), Wanted), security(("manager" = [])),
+    responses((status = 200, description = "A page, in the order of their ids.", body = List<OrderView>), ListProblems))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    Path(event): Path<String>,
+    PathPart(event): PathPart,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<List<OrderView>>, Problem> {
     let Query(wanted) = wanted.map_err(|error| Problem::invalid("query", error.body_text()))?;
@@ -90,17 +105,23 @@ pub(super) async fn list(
     }))
 }
 
+#[utoipa::path(get, path = "/admin/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
+    summary = "One order with its history", params(("id" = String, Path, description = "The order.")), security(("manager" = [])),
+    responses((status = 200, description = "The order.", body = OrderView), LookProblems))]
 pub(super) async fn get(
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart,
 ) -> Result<Json<OrderView>, Problem> {
     let (id, shard) = find(&admin, &id).await?;
     order(&admin, id, &shard).await.map(|(_, view)| Json(view))
 }
 
+#[utoipa::path(post, path = "/admin/v1/orders/{id}/cancel", tag = "orders", operation_id = "cancelOrder",
+    summary = "Cancel an unpaid order", params(("id" = String, Path, description = "The order.")), security(("manager" = [])),
+    responses((status = 202, description = "The order as it was; it is cancelled a moment later.", body = OrderView), WishProblems))]
 pub(super) async fn cancel(
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart,
 ) -> Result<Response, Problem> {
     wish(
         &admin,
@@ -112,9 +133,12 @@ pub(super) async fn cancel(
     .await
 }
 
+#[utoipa::path(post, path = "/admin/v1/orders/{id}/refund", tag = "orders", operation_id = "refundOrder",
+    summary = "Refund a paid order", params(("id" = String, Path, description = "The order.")), security(("manager" = [])),
+    responses((status = 202, description = "The order as it was; it is refunded a moment later.", body = OrderView), WishProblems))]
 pub(super) async fn refund(
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart,
 ) -> Result<Response, Problem> {
     wish(
         &admin,
@@ -297,6 +321,16 @@ fn state(text: &str) -> Result<OrderState, Problem> {
 /// `?state=` is the same as no state.
 fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
+}
+
+/// An empty one is the same as none.
+fn states() -> utoipa::openapi::Schema {
+    one_of(
+        OrderState::ALL
+            .map(OrderState::as_str)
+            .into_iter()
+            .chain([""]),
+    )
 }
 
 fn nobodys() -> Problem {

@@ -13,12 +13,16 @@ use ticket_telemetry::chain;
 use tracing::debug;
 
 use super::access::Role;
+use super::document::ViewProblems;
 use super::{Admin, refusal};
 use crate::problem::Problem;
 
 /// Longest wait for a server that says whether it is there.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 
+#[utoipa::path(get, path = "/admin/v1/shards", tag = "platform", operation_id = "getShards",
+    summary = "Nodes and Citus shards of the ledger", security(("manager" = [])),
+    responses((status = 200, description = "Without Citus one node and one shard.", body = ShardsView), ViewProblems))]
 pub(super) async fn shards(State(admin): State<Arc<Admin>>) -> Result<Json<ShardsView>, Problem> {
     let topology = admin.parts.ledger.topology().await;
     let topology = topology.map_err(|error| refusal::of_ledger(&error))?;
@@ -45,6 +49,9 @@ pub(super) async fn shards(State(admin): State<Arc<Admin>>) -> Result<Json<Shard
     }))
 }
 
+#[utoipa::path(get, path = "/admin/v1/lag", tag = "platform", operation_id = "getLag",
+    summary = "How far consumer groups are behind", security(("manager" = [])),
+    responses((status = 200, description = "By group, topic and partition, on one page.", body = List<LagEntry>), ViewProblems))]
 pub(super) async fn lag(State(admin): State<Arc<Admin>>) -> Result<Json<List<LagEntry>>, Problem> {
     let prefix = &admin.parts.prefix;
     let order_logs = admin.parts.catalog.snapshot().topics();
@@ -96,6 +103,9 @@ fn unreachable(error: &BusError) -> Problem {
     Problem::unavailable("Kafka")
 }
 
+#[utoipa::path(get, path = "/admin/v1/dependencies", tag = "platform", operation_id = "getDependencies",
+    summary = "The servers that are needed, asked just now", security(("manager" = [])),
+    responses((status = 200, description = "Also which of them do not answer.", body = DependenciesView), ViewProblems))]
 pub(super) async fn dependencies(
     State(admin): State<Arc<Admin>>,
     Extension(role): Extension<Role>,

@@ -7,19 +7,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt, stream};
 use ticket_admin::stock::STREAM_EVENT;
 use ticket_admin::{CategoryStock, ShardStock, StockView};
-use ticket_core::{EventId, StockShardId, clock};
+use ticket_core::{Code, EventId, StockShardId, clock};
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
 
+use super::document::LookProblems;
 use super::events::{counts, sum};
 use super::platform::waiting;
 use super::{Admin, refusal};
 use crate::catalog::EventEntry;
+use crate::path::PathPart;
 use crate::problem::Problem;
 
 /// How often a stream sends a snapshot. The contract wants one at least each second, so reading takes its time off.
@@ -34,9 +38,17 @@ const EXTRAS_DEADLINE: Duration = Duration::from_millis(700);
 /// A line now and then while nothing else can be sent, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
+#[utoipa::path(get, path = "/admin/v1/events/{event}/stock", tag = "events", operation_id = "getStock",
+    summary = "Where every unit is",
+    params(("event" = String, Path, description = "`<namespace>.<name>`.")), security(("manager" = [])),
+    responses(
+        (status = 200, description = "A snapshot, or with `Accept: text/event-stream` one at least each second, as events `stock`.",
+            content((StockView = "application/json"), (StockEvent = "text/event-stream"))),
+        LookProblems,
+    ))]
 pub(super) async fn get(
     State(admin): State<Arc<Admin>>,
-    Path(event): Path<String>,
+    PathPart(event): PathPart,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let event = admin.event(&event).await?;
@@ -44,7 +56,15 @@ pub(super) async fn get(
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok());
     if wanted.is_some_and(|types| types.contains("text/event-stream")) {
-        let events = follow(admin, event.name().to_string());
+        let full = || {
+            Problem::new(
+                Code::Overloaded,
+                "more stock streams are open than there is room for",
+            )
+        };
+        let open = admin.streams.clone().try_acquire_owned();
+        let open = open.map_err(|_| full())?;
+        let events = follow(admin, event.name().to_string(), open);
         let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
         return Ok(Sse::new(events).keep_alive(keep_alive).into_response());
     }
@@ -52,20 +72,33 @@ pub(super) async fn get(
     Ok(Json(&*view).into_response())
 }
 
+/// The fields of an event on the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "says how an event looks")]
+struct StockEvent {
+    /// `stock`.
+    #[schema(pattern = "^stock$")]
+    event: String,
+    /// The snapshot as JSON.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// A snapshot every [`SNAPSHOT_EVERY`] until the process stops or the listener goes. An event that is deleted ends it.
 fn follow(
     admin: Arc<Admin>,
     event: String,
+    open: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'static {
     let stop = admin.parts.stop.clone();
     let mut ticks = tokio::time::interval(SNAPSHOT_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let snapshots = stream::unfold(
-        (admin, event, ticks),
-        |(admin, event, mut ticks)| async move {
+        (admin, event, ticks, open),
+        |(admin, event, mut ticks, open)| async move {
             ticks.tick().await;
             let sent = snapshot(&admin, &event).await?;
-            Some((Ok(sent), (admin, event, ticks)))
+            Some((Ok(sent), (admin, event, ticks, open)))
         },
     );
     snapshots.take_until(stop.cancelled_owned())
@@ -79,7 +112,7 @@ async fn snapshot(admin: &Admin, event: &str) -> Option<Event> {
     };
     match view {
         Ok(view) => Event::default().event(STREAM_EVENT).json_data(&*view).ok(),
-        Err(problem) if problem.code == ticket_core::Code::NotFound => None,
+        Err(problem) if problem.code == Code::NotFound => None,
         // The listener sees that the age of its numbers grows; the next snapshot comes when the ledger is back.
         Err(problem) => Some(Event::default().comment(problem.detail)),
     }

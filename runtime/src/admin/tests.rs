@@ -39,6 +39,12 @@ async fn api() -> Router {
         ),
         manager_token: Live::new(SecretString::from("boss")),
         viewer_token: Live::new(SecretString::from("look")),
+        keys: None,
+        settings: crate::config::load(["ticket-runtime", "admin"].map(Into::into))
+            .unwrap()
+            .cli
+            .settings
+            .admin,
         health: Health::new(&[]),
         stop: CancellationToken::new(),
     })

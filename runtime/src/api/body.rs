@@ -1,9 +1,12 @@
 //! Request bodies: size and media type are checked before a byte is parsed.
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 use ticket_core::Code;
 
 use crate::problem::Problem;
@@ -13,6 +16,12 @@ pub(crate) const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest body of a webhook, bytes (CONTRACT section 2).
 pub(crate) const WEBHOOK_BYTES_MAX: usize = 256 * 1024;
+
+/// How much of a body that is too large is read and dropped, bytes. After more than that the connection is closed.
+const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a body may take: longer ones come from clients that only want to hold a connection.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A JSON body of at most [`REQUEST_BYTES_MAX`].
 pub(crate) struct JsonBody<T>(pub T);
@@ -46,16 +55,42 @@ pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Pr
             "Content-Type: expected application/json",
         ));
     }
-    to_bytes(request.into_body(), bytes_max)
+    let body = request.into_body();
+    if body.size_hint().lower() > DISCARDED_BYTES_MAX as u64 {
+        return Err(too_large(bytes_max));
+    }
+    let late = || Problem::invalid("body", format!("not there within {BODY_DEADLINE:?}"));
+    tokio::time::timeout(BODY_DEADLINE, collect(body, bytes_max))
         .await
-        .map_err(|error| {
-            let cause = std::error::Error::source(&error);
-            if cause.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) {
-                let detail = format!("body: more than {bytes_max} bytes");
-                return Problem::new(Code::PayloadTooLarge, detail);
-            }
-            Problem::new(Code::InvalidRequest, "body: broke off")
-        })
+        .map_err(|_| late())?
+}
+
+/// The whole body. The rest of one that is too large is read and dropped, so that its sender reads the answer instead of
+/// failing to send.
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    let mut seen = 0;
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(Code::InvalidRequest, "body: broke off"))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        seen += data.len();
+        if seen <= bytes_max {
+            bytes.extend_from_slice(&data);
+        } else if seen > DISCARDED_BYTES_MAX {
+            break;
+        }
+    }
+    if seen > bytes_max {
+        return Err(too_large(bytes_max));
+    }
+    Ok(bytes.freeze())
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let detail = format!("body: more than {bytes_max} bytes");
+    Problem::new(Code::PayloadTooLarge, detail)
 }
 
 fn is_json(request: &Request) -> bool {

@@ -4,21 +4,31 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 use ticket_core::{Money, clock};
+use utoipa::ToSchema;
 
 use super::Api;
+use super::buyer::Anybody;
+use super::document::{AnybodysProblems, LookProblems};
+use super::order_view::Amount;
+use super::turns::Turn;
 use crate::availability::{Availability, SaleState};
 use crate::catalog::EventEntry;
+use crate::path::PathPart;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
-struct EventView {
+/// An event that is sold, was sold or will be sold.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(crate) struct EventView {
+    /// `<namespace>.<name>`.
     event: String,
+    /// For people.
     title: String,
     #[serde(rename = "opensAt")]
     opens_at: Timestamp,
@@ -28,22 +38,34 @@ struct EventView {
     categories: Vec<CategoryView>,
 }
 
-#[derive(Serialize)]
+/// A class of tickets with one price.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Category)]
 struct CategoryView {
     name: String,
+    /// Of one ticket.
+    #[schema(value_type = Amount)]
     price: Money,
     availability: Availability,
 }
 
-#[derive(Serialize)]
-struct Items {
+/// All events, by name.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Events)]
+pub(crate) struct Items {
     items: Vec<EventView>,
 }
 
 const CACHE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "public, max-age=1");
 
 /// `GET /v1/events`
-pub(crate) async fn list(State(api): State<Arc<Api>>) -> Response {
+#[utoipa::path(get, path = "/v1/events", tag = "events", operation_id = "listEvents", summary = "All events",
+    responses(
+        (status = 200, description = "Cacheable for a second.", body = Items,
+            headers(("Cache-Control" = String, description = "`public, max-age=1`."))),
+        AnybodysProblems,
+    ))]
+pub(crate) async fn list(State(api): State<Arc<Api>>, _turn: Turn, _anybody: Anybody) -> Response {
     let mut events: Vec<_> = api.catalog.snapshot().events().cloned().collect();
     events.sort_unstable_by(|a, b| a.name().cmp(b.name()));
     let mut items = Vec::with_capacity(events.len());
@@ -54,9 +76,18 @@ pub(crate) async fn list(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// `GET /v1/events/{event}`
+#[utoipa::path(get, path = "/v1/events/{event}", tag = "events", operation_id = "getEvent", summary = "One event",
+    params(("event" = String, Path, description = "`<namespace>.<name>`.")),
+    responses(
+        (status = 200, description = "Cacheable for a second.", body = EventView,
+            headers(("Cache-Control" = String, description = "`public, max-age=1`."))),
+        LookProblems,
+    ))]
 pub(crate) async fn get(
     State(api): State<Arc<Api>>,
-    Path(event): Path<String>,
+    _turn: Turn,
+    _anybody: Anybody,
+    PathPart(event): PathPart,
 ) -> Result<Response, Problem> {
     let event = api.event(&event)?;
     Ok(([CACHE], Json(view(&api, &event).await)).into_response())

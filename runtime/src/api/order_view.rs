@@ -3,41 +3,79 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use ticket_core::{Money, OrderRecord, OrderRef, Reason, State};
+use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 
 use crate::catalog::ShardEntry;
+use crate::openapi::one_of;
 
-/// An order as JSON.
-#[derive(Debug, Clone, Serialize)]
+/// An order. What is not known is absent.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Order)]
 pub(crate) struct OrderView {
+    /// `ord_` and 46 hex digits.
+    #[schema(value_type = String, pattern = "^ord_[0-9a-f]{46}$")]
     id: OrderRef,
+    /// `<namespace>.<name>`.
     event: String,
     category: String,
+    /// Tickets.
     quantity: u32,
     /// Where it stands.
+    #[schema(schema_with = states)]
     pub state: State,
+    /// Why it stands there.
+    #[schema(value_type = String)]
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
+    /// Of the whole order.
+    #[schema(value_type = Amount)]
     amount: Money,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// Until when it can be paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_expires_at: Option<Timestamp>,
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<Queue>,
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     payment: Option<PaymentView>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// Where a queued order stands.
+#[derive(Debug, Clone, Serialize, ToSchema)]
 struct Queue {
+    /// Commands before this one.
+    #[schema(minimum = 0)]
     position: i64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// How to pay.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Payment)]
 struct PaymentView {
     provider: String,
+    /// The provider's id of the payment.
     id: String,
+    /// What the buyer's browser needs to pay.
     client_secret: String,
+}
+
+/// Money.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "says how `Money` looks as JSON")]
+pub(crate) struct Amount {
+    /// ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    currency: String,
+    /// Smallest units.
+    amount_minor: i64,
+}
+
+fn states() -> Schema {
+    one_of(State::ALL.map(State::as_str))
 }
 
 impl OrderView {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ticket_core::machine::{Next, next};
@@ -14,14 +14,22 @@ use ticket_core::{
 
 use super::Api;
 use super::buyer::Buyer;
+use super::document::{OrderProblems, WishProblems};
 use super::order_view::OrderView;
+use super::turns::Turn;
 use crate::catalog::{EventEntry, ShardEntry};
+use crate::path::PathPart;
 use crate::problem::Problem;
 
 /// `GET /v1/orders/{id}`
+#[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders", operation_id = "getOrder", summary = "One's own order",
+    params(("id" = String, Path, description = "The order.", pattern = "^ord_[0-9a-f]{46}$")),
+    security(("buyer" = [])),
+    responses((status = 200, description = "The order.", body = OrderView), OrderProblems))]
 pub(crate) async fn get(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    _turn: Turn,
+    PathPart(id): PathPart,
     Buyer(buyer): Buyer,
 ) -> Result<Json<OrderView>, Problem> {
     let id = parse(&id)?;
@@ -30,9 +38,16 @@ pub(crate) async fn get(
 }
 
 /// `POST /v1/orders/{id}/cancel`
+#[utoipa::path(post, path = "/v1/orders/{id}/cancel", tag = "orders", operation_id = "cancelOrder",
+    summary = "Give an unpaid order back",
+    params(("id" = String, Path, description = "The order.", pattern = "^ord_[0-9a-f]{46}$")),
+    security(("buyer" = [])),
+    responses((status = 202, description = "The order as it was; it is cancelled a moment later.", body = OrderView),
+        WishProblems))]
 pub(crate) async fn cancel(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    _turn: Turn,
+    PathPart(id): PathPart,
     Buyer(buyer): Buyer,
 ) -> Result<Response, Problem> {
     api.wish(
@@ -46,9 +61,16 @@ pub(crate) async fn cancel(
 }
 
 /// `POST /v1/orders/{id}/refund`
+#[utoipa::path(post, path = "/v1/orders/{id}/refund", tag = "orders", operation_id = "refundOrder",
+    summary = "Give a paid order back",
+    params(("id" = String, Path, description = "The order.", pattern = "^ord_[0-9a-f]{46}$")),
+    security(("buyer" = [])),
+    responses((status = 202, description = "The order as it was; it is refunded a moment later.", body = OrderView),
+        WishProblems))]
 pub(crate) async fn refund(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    _turn: Turn,
+    PathPart(id): PathPart,
     Buyer(buyer): Buyer,
 ) -> Result<Response, Problem> {
     api.wish(

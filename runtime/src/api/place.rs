@@ -5,56 +5,123 @@
 //! nobody asks again, the keeper's reaper closes it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use ticket_bus::Outgoing;
-use ticket_core::{Code, Command, Money, OrderId, OrderRef, Place, clock};
+use ticket_core::{
+    CategoryName, Code, Command, Money, OrderId, OrderRecord, OrderRef, Place, State as OrderState,
+    clock,
+};
 use ticket_stock::{Reserve, Reserved, StoreRecord};
 use ticket_telemetry::trace;
 use tracing::warn;
+use utoipa::ToSchema;
 
 use super::Api;
 use super::body::JsonBody;
 use super::buyer::Buyer;
+use super::document::PlaceProblems;
 use super::order_view::OrderView;
+use super::turns::Room;
+use super::waiters::Waiter;
 use super::wants::Wants;
 use crate::catalog::{CategoryEntry, EventEntry, Sale, ShardEntry};
+use crate::path::PathPart;
 use crate::problem::Problem;
 use crate::traced;
 
 /// Most tickets of one order, whatever the event's limit per buyer says.
 const QUANTITY_MAX: i64 = 1_000;
 
-/// The body.
-#[derive(Debug, Deserialize)]
+/// Says which preference was honoured (RFC 7240).
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// What somebody wants to buy.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewOrder)]
 pub(crate) struct PlaceRequest {
+    /// A category of the event.
     category: String,
+    /// Tickets.
+    #[schema(minimum = 1, maximum = 1000)]
+    #[serde(deserialize_with = "whole")]
     quantity: i64,
 }
 
+/// A whole number, also as `2.0`: to JSON that is the same number.
+fn whole<'de, D: Deserializer<'de>>(number: D) -> Result<i64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Whole(i64),
+        Float(f64),
+    }
+    let expected = || D::Error::custom("expected a whole number");
+    match Number::deserialize(number).map_err(|_| expected())? {
+        Number::Whole(number) => Ok(number),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "what is cut off is far outside of what is sold, and stays so"
+        )]
+        Number::Float(number) if number.fract() == 0.0 => Ok(number as i64),
+        Number::Float(_) => Err(expected()),
+    }
+}
+
 /// Takes an order.
+#[utoipa::path(post, path = "/v1/events/{event}/orders", tag = "orders", operation_id = "placeOrder",
+    summary = "Order tickets",
+    params(
+        ("event" = String, Path, description = "`<namespace>.<name>`."),
+        ("Idempotency-Key" = String, Header, description = "The same key and body are the same order, for ever.",
+            min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds, at most 30, for the decision."),
+    ),
+    request_body = PlaceRequest,
+    security(("buyer" = [])),
+    responses(
+        (status = 201, description = "The order is decided: only with `Prefer: wait`.", body = OrderView,
+            headers(("Location" = String, description = "The order."), ("Preference-Applied" = String, description = "`wait=N`."))),
+        (status = 202, description = "The order is accepted and will be decided.", body = OrderView,
+            headers(("Location" = String, description = "The order."))),
+        PlaceProblems,
+    ))]
 pub(crate) async fn place(
     State(api): State<Arc<Api>>,
-    Path(event): Path<String>,
+    _room: Room,
+    PathPart(event): PathPart,
     Buyer(buyer): Buyer,
     Wants { key, wait }: Wants,
     JsonBody(request): JsonBody<PlaceRequest>,
 ) -> Result<Response, Problem> {
+    let turn = api.turns.take()?;
     let now = clock::now();
-    let event = api.event(&event)?;
     let key = key?;
+    let event = api.event(&event)?;
     let category = event
         .category(&request.category)
         .ok_or_else(|| Problem::not_found("category: this category of the event"))?;
     let (quantity, amount) = price(category, request.quantity)?;
-    on_sale(&event, now)?;
-
     let order = OrderId::derive(event.id(), &buyer, &key);
+    if let Err(refusal) = on_sale(&event, now) {
+        let wish = Wish {
+            order,
+            category: &category.name,
+            quantity,
+            wait,
+        };
+        return match Box::pin(api.taken_before(&event, wish)).await? {
+            Some(answer) => Ok(answer),
+            None => Err(refusal),
+        };
+    }
     let (of_event, epoch) = (event.id(), event.epoch());
     if api
         .sold_out
@@ -89,8 +156,8 @@ pub(crate) async fn place(
             if record.category != category.name || record.quantity != quantity {
                 return Err(Code::IdempotencyKeyReused.into());
             }
-            if !record.pending
-                && let Some(answer) = Box::pin(api.known(order, &record)).await?
+            if (!record.pending || wait.is_some())
+                && let Some(answer) = Box::pin(api.known(order, &record, wait)).await?
             {
                 return Ok(answer);
             }
@@ -118,17 +185,26 @@ pub(crate) async fn place(
         accepted_at: now,
     });
     let offset = api.write(&entry, &command).await?;
+    // Whoever only waits is no load.
+    drop(turn);
 
-    if let Some((wait, mut waiter)) = waiter
-        && let Ok(Some(decided)) = tokio::time::timeout(wait, waiter.next()).await
+    if let Some((wait, waiter)) = waiter
+        && let Some(decided) = Box::pin(api.decision(id, wait, waiter)).await
     {
-        let view = OrderView::decided(id, decided, &entry);
-        return Ok(answer(StatusCode::CREATED, id, &view));
+        return Ok(decided_answer(id, decided, &entry, Some(wait)));
     }
     let position = api.positions.before(event.topic(), entry.partition, offset);
     let view = OrderView::queued(id, quantity, now, position, &entry)
         .ok_or_else(|| Problem::from(Code::Internal))?;
-    Ok(answer(StatusCode::ACCEPTED, id, &view))
+    Ok(answer(StatusCode::ACCEPTED, id, &view, wait))
+}
+
+/// An order that somebody wants while nothing is sold.
+struct Wish<'a> {
+    order: OrderId,
+    category: &'a CategoryName,
+    quantity: u32,
+    wait: Option<Duration>,
 }
 
 impl Api {
@@ -166,6 +242,7 @@ impl Api {
         &self,
         order: OrderId,
         record: &StoreRecord,
+        wait: Option<Duration>,
     ) -> Result<Option<Response>, Problem> {
         let id = OrderRef {
             order,
@@ -174,8 +251,85 @@ impl Api {
         let Some(decided) = self.reads.get(id).await? else {
             return Ok(None);
         };
-        let view = OrderView::decided(id, decided, &self.shard(record.shard)?);
-        Ok(Some(answer(StatusCode::ACCEPTED, id, &view)))
+        let entry = self.shard(record.shard)?;
+        Ok(Some(decided_answer(id, decided, &entry, wait)))
+    }
+
+    /// The same key and payload are the same order for ever, also while nothing is sold (any more). `None` if no such order
+    /// was taken. The stock store says no for many requests in one call; in doubt the ledger is asked on every stock
+    /// shard of the event.
+    async fn taken_before(
+        &self,
+        event: &EventEntry,
+        wish: Wish<'_>,
+    ) -> Result<Option<Response>, Problem> {
+        let Wish {
+            order,
+            category,
+            quantity,
+            wait,
+        } = wish;
+        if !self
+            .sold_out
+            .may_know(event.id(), event.epoch(), order)
+            .await
+        {
+            return Ok(None);
+        }
+        let same = |of: &CategoryName, units: u32| of == category && units == quantity;
+        let reused = || Problem::from(Code::IdempotencyKeyReused);
+        let record = self.stock.record(event.id(), order).await.ok().flatten();
+        let shards: Vec<_> = match &record {
+            Some(record) => vec![record.shard],
+            None => event.row.shards.iter().map(|shard| shard.id).collect(),
+        };
+        let reads = shards.into_iter().map(|shard| async move {
+            let id = OrderRef { order, shard };
+            self.reads.get(id).await.map(|decided| (id, decided))
+        });
+        for read in futures::future::join_all(reads).await {
+            let (id, Some(decided)) = read? else {
+                continue;
+            };
+            let entry = self.shard(id.shard)?;
+            if !same(&entry.category().name, decided.quantity) {
+                return Err(reused());
+            }
+            return Ok(Some(decided_answer(id, decided, &entry, wait)));
+        }
+        // Taken a moment ago and not decided yet.
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        if !same(&record.category, record.quantity) {
+            return Err(reused());
+        }
+        let id = OrderRef {
+            order,
+            shard: record.shard,
+        };
+        let entry = self.shard(record.shard)?;
+        let view = OrderView::queued(id, quantity, record.reserved_at, None, &entry)
+            .ok_or_else(|| Problem::from(Code::Internal))?;
+        Ok(Some(answer(StatusCode::ACCEPTED, id, &view, wait)))
+    }
+
+    /// The decision, if it falls within `wait`; `None` also when the process is about to end.
+    async fn decision(
+        &self,
+        id: OrderRef,
+        wait: Duration,
+        mut waiter: Waiter,
+    ) -> Option<OrderRecord> {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => None,
+            () = self.stop.cancelled() => None,
+            fact = waiter.next() => match fact {
+                Some(decided) => Some(decided),
+                // Some facts were missed: the ledger has the newest.
+                None => self.reads.get(id).await.ok().flatten(),
+            },
+        }
     }
 
     /// Writes `command` to the order log of its stock shard. Returns its offset.
@@ -208,10 +362,32 @@ impl Api {
     }
 }
 
-fn answer(status: StatusCode, id: OrderRef, view: &OrderView) -> Response {
+/// 201 for whoever wanted to wait for the decision, 202 for everybody else.
+fn decided_answer(
+    id: OrderRef,
+    decided: OrderRecord,
+    shard: &ShardEntry,
+    wait: Option<Duration>,
+) -> Response {
+    let is_decided = decided.state != OrderState::Queued;
+    let status = if wait.is_some() && is_decided {
+        StatusCode::CREATED
+    } else {
+        StatusCode::ACCEPTED
+    };
+    let view = OrderView::decided(id, decided, shard);
+    answer(status, id, &view, wait)
+}
+
+fn answer(status: StatusCode, id: OrderRef, view: &OrderView, wait: Option<Duration>) -> Response {
     let mut response = (status, Json(view)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/orders/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
+    }
+    if let Some(wait) = wait
+        && let Ok(applied) = HeaderValue::from_str(&format!("wait={}", wait.as_secs()))
+    {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
     response
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ticket_core::{OrderRecord, OrderRef};
+use ticket_core::{Code, ErrorClass, OrderRecord, OrderRef};
 use ticket_ledger::{Ledger, LedgerError};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ impl OrderReads {
     /// The order as the ledger has it, or `None`.
     ///
     /// # Errors
-    /// `overloaded` if the ledger does not answer or too many reads wait.
+    /// `overloaded` if the ledger does not answer or too many reads wait, `internal` if it answers nonsense.
     pub async fn get(&self, order: OrderRef) -> Answer {
         let answer = self.gather.ask(order).await;
         answer.unwrap_or_else(|| Err(Problem::unavailable("the ledger")))
@@ -53,7 +53,10 @@ async fn read(ledger: &Ledger, orders: Vec<OrderRef>) -> Vec<Answer> {
     }
     let answer = |order: OrderRef| match &found {
         Ok(found) => Ok(found.get(&order).cloned()),
-        Err(_) => Err(Problem::unavailable("the ledger")),
+        Err(error) => Err(match error.class() {
+            ErrorClass::Retry | ErrorClass::Ambiguous => Problem::unavailable("the ledger"),
+            ErrorClass::Permanent | ErrorClass::Conflict => Code::Internal.into(),
+        }),
     };
     orders.into_iter().map(answer).collect()
 }

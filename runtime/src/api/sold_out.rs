@@ -52,12 +52,13 @@ impl SoldOut {
         category: &CategoryName,
         order: OrderId,
     ) -> bool {
-        if !self.is_believed(event, category) {
-            return false;
-        }
+        self.is_believed(event, category) && !self.may_know(event, epoch, order).await
+    }
+
+    /// Does the stock store know the order? In doubt: yes.
+    pub(crate) async fn may_know(&self, event: EventId, epoch: Epoch, order: OrderId) -> bool {
         let is_known = self.known.ask((event, epoch, order)).await;
-        // In doubt the stock store decides.
-        !is_known.unwrap_or(true)
+        is_known.unwrap_or(true)
     }
 
     /// The stock store has said so.

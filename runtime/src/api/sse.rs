@@ -1,22 +1,27 @@
 //! `GET /v1/orders/{id}/events`: one `state` event per change, with the order as data; ends at a final state.
-//! An event's id is the version of the order, the same for every listener.
+//! An event's id is the version of the order, the same for every listener. How many streams are open is limited.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use ticket_core::{OrderRecord, OrderRef};
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 use super::Api;
 use super::buyer::Buyer;
+use super::document::OrderProblems;
 use super::order_view::OrderView;
+use super::streams::OpenStream;
+use super::turns::Turn;
 use super::waiters::Waiter;
 use crate::catalog::ShardEntry;
+use crate::path::PathPart;
 use crate::problem::Problem;
 
 /// Events that a slow listener may be behind before we wait for it.
@@ -26,9 +31,22 @@ const LISTENER_EVENTS_MAX: usize = 4;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Streams the order's states.
+#[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "orders", operation_id = "followOrder",
+    summary = "The order's states as they change",
+    params(
+        ("id" = String, Path, description = "The order.", pattern = "^ord_[0-9a-f]{46}$"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was seen."),
+    ),
+    security(("buyer" = [])),
+    responses(
+        (status = 200, description = "Server-sent events: `event: state`, `id`, and the order as `data`. Ends at a final state.",
+            body = StateEvent, content_type = "text/event-stream"),
+        OrderProblems,
+    ))]
 pub(crate) async fn follow(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    _turn: Turn,
+    PathPart(id): PathPart,
     Buyer(buyer): Buyer,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
@@ -37,13 +55,14 @@ pub(crate) async fn follow(
         .shard(id.shard)
         .map_err(|_| Problem::not_found("this order"))?;
     // Listen first, read second: a change between the two is seen twice and dropped by its version.
+    let open = api.streams.open(&buyer)?;
     let waiter = api.waiters.subscribe(id.order);
     let first = api.order_of(id, &shard, &buyer).await?;
     let record = api.reads.get(id).await?;
     let seen = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok());
-    let seen = seen.and_then(|value| value.parse::<i64>().ok());
+    let seen = seen.and_then(event_version);
 
     let (events, mut sent) = mpsc::channel(LISTENER_EVENTS_MAX);
     let listener = Listener {
@@ -51,10 +70,25 @@ pub(crate) async fn follow(
         id,
         shard,
         events,
+        _open: open,
     };
     tokio::spawn(listener.run(waiter, first, record, seen));
     let stream = futures::stream::poll_fn(move |context| sent.poll_recv(context));
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// The fields of an event on the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "says how an event looks")]
+struct StateEvent {
+    /// The same for every listener; grows with each change of the order.
+    id: String,
+    /// `state`.
+    #[schema(pattern = "^state$")]
+    event: String,
+    /// The order as JSON.
+    #[schema(content_media_type = "application/json")]
+    data: String,
 }
 
 struct Listener {
@@ -62,6 +96,13 @@ struct Listener {
     id: OrderRef,
     shard: ShardEntry,
     events: mpsc::Sender<Result<Event, Infallible>>,
+    _open: OpenStream,
+}
+
+/// The version that an id of ours spells.
+fn event_version(id: &str) -> Option<i64> {
+    let version = id.parse::<i64>().ok()?;
+    (version.to_string() == id).then_some(version)
 }
 
 impl Listener {

@@ -26,7 +26,7 @@ impl<S: Sync> FromRequestParts<S> for Wants {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         Ok(Self {
-            // Complained about after what goes before it: who asks for nothing that exists learns that first.
+            // Complained about by the handler: a body that is too large or of another type goes first.
             key: idempotency_key(&parts.headers).map(str::to_owned),
             wait: wait(&parts.headers),
         })

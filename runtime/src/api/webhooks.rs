@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use metrics::counter;
 use ticket_core::{Action, Code, Command, OrderCommand, OrderRef, clock};
@@ -13,12 +13,22 @@ use tracing::{info, warn};
 
 use super::Api;
 use super::body::{WEBHOOK_BYTES_MAX, read};
+use super::document::WebhookProblems;
+use crate::path::PathPart;
 use crate::problem::Problem;
 
 /// Takes a webhook.
+#[utoipa::path(post, path = "/v1/webhooks/{provider}", tag = "payments", operation_id = "takeWebhook",
+    summary = "News of a payment provider",
+    params(
+        ("provider" = String, Path, description = "`stripe`."),
+        ("Stripe-Signature" = Option<String>, Header, description = "Time and signatures of the body. Without it nothing is taken."),
+    ),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "The provider's event."),
+    responses((status = 200, description = "The news is written down."), WebhookProblems))]
 pub(crate) async fn receive(
     State(api): State<Arc<Api>>,
-    Path(provider): Path<String>,
+    PathPart(provider): PathPart,
     request: Request,
 ) -> Result<StatusCode, Problem> {
     if provider != STRIPE {

@@ -1,6 +1,7 @@
-//! The admin API.
+//! The admin API: where it listens, whose tokens it takes, and its limits.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use secrecy::SecretString;
@@ -28,12 +29,49 @@ pub struct AdminSettings {
         value_name = "SECRET"
     )]
     pub admin_viewer_token: Option<SecretString>,
+    /// Keys of people's and service accounts' tokens as a JSON Web Key Set: a URL or a file. In a cluster
+    /// `https://kubernetes.default.svc/openid/v1/jwks`
+    #[arg(long, env = "TICKET_ADMIN_JWKS")]
+    pub admin_jwks: Option<String>,
+    /// Certificates (PEM) that the server of the key set is trusted by, instead of the system's
+    #[arg(long, env = "TICKET_ADMIN_JWKS_CA_FILE")]
+    pub admin_jwks_ca_file: Option<PathBuf>,
+    /// Our own token for the server of the key set, read again each time
+    #[arg(long, env = "TICKET_ADMIN_JWKS_TOKEN_FILE")]
+    pub admin_jwks_token_file: Option<PathBuf>,
+    /// Issuer that these tokens must name (`iss`)
+    #[arg(
+        long,
+        env = "TICKET_ADMIN_ISSUER",
+        default_value = "https://kubernetes.default.svc"
+    )]
+    pub admin_issuer: String,
+    /// Audience that these tokens must name (`aud`)
+    #[arg(long, env = "TICKET_ADMIN_AUDIENCE", default_value = "ticket-admin")]
+    pub admin_audience: String,
+    /// Who is a manager, divided by commas: a user (`sub`), or a group (`groups`; a service account is in
+    /// system:serviceaccounts and system:serviceaccounts:NAMESPACE)
+    #[arg(long, env = "TICKET_ADMIN_MANAGERS", value_delimiter = ',')]
+    pub admin_managers: Vec<String>,
+    /// Who is a viewer, in the same words
+    #[arg(long, env = "TICKET_ADMIN_VIEWERS", value_delimiter = ',')]
+    pub admin_viewers: Vec<String>,
+    /// Connections to the admin API; the next ones wait until one is closed
+    #[arg(long, env = "TICKET_ADMIN_CONNECTIONS_MAX", default_value = "1000",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub admin_connections_max: u32,
+    /// Stock streams that are open at the same time
+    #[arg(long, env = "TICKET_ADMIN_STREAMS_MAX", default_value = "200",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub admin_streams_max: u32,
 }
 
 impl AdminSettings {
     /// What the API cannot do without.
     pub(super) fn needed(&self, lacks: &mut impl FnMut(bool, &'static str)) {
         lacks(self.admin_listen.is_some(), "TICKET_ADMIN_LISTEN");
-        lacks(self.admin_token.is_some(), "TICKET_ADMIN_TOKEN");
+        // Either is enough to know managers by.
+        let knows_managers = self.admin_token.is_some() || self.admin_jwks.is_some();
+        lacks(knows_managers, "TICKET_ADMIN_TOKEN");
     }
 }

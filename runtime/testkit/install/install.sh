@@ -5,7 +5,8 @@
 #   - kube-apiserver and kubectl, built from Go modules, into .stack/bin.
 # What is there is left alone, so that a second run takes well below a second. A server that an environment variable
 # points at (KUBECONFIG, TICKET_KAFKA_BROKERS, TICKET_DATABASE_URL, TICKET_REDIS_URL) is not installed, unless the first
-# argument is --all: tests kill servers, so they need their own.
+# argument is --all: tests kill servers, so they need their own. With --fuzz only the fuzzer of `make fuzz` is installed, into
+# a Python environment of its own, .stack/fuzz.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,10 +19,16 @@ KUBERNETES_VERSION=v1.36.3
 KUBERNETES_BUILD_CORE_SECONDS=620
 KAFKA_SECONDS=20
 PACKAGES_SECONDS=90
+FUZZER_SECONDS=30
 
 main() {
     local all=no
     [ "${1:-}" = --all ] && all=yes
+    if [ "${1:-}" = --fuzz ]; then
+        mkdir -p "$LOGS" "$STACK/stamps"
+        fuzzer
+        return
+    fi
     local kube=yes kafka=yes postgres=yes redis=yes
     if [ "$all" = no ]; then
         [ -n "${KUBECONFIG:-}" ] && kube=no && say "kube-apiserver: not installed, KUBECONFIG is set"
@@ -121,6 +128,20 @@ kubernetes() {
         done_now "$program" "$stamp"
     done
     rmdir "$part"
+}
+
+# --- the fuzzer -----------------------------------------------------------------------------------------------------
+
+fuzzer() {
+    local stamp
+    stamp=$(sha256sum "$HERE/fuzz/requirements.txt" | cut -d' ' -f1)
+    is_done fuzz "$stamp" && [ -x "$STACK/fuzz/bin/schemathesis" ] && return
+    python3 -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 10)' 2>/dev/null ||
+        stop "Python 3.10 or newer with venv is missing; next step: apt-get install -y python3-venv, then run this again"
+    rm -rf "$STACK/fuzz"
+    long fuzz "schemathesis" $FUZZER_SECONDS bash -c "python3 -m venv '$STACK/fuzz' &&
+        '$STACK/fuzz/bin/pip' install --disable-pip-version-check --requirement '$HERE/fuzz/requirements.txt'"
+    done_now fuzz "$stamp"
 }
 
 # --- small words ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod down;
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
+mod generated;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod looks;
 #[cfg(test)]
 mod money;
@@ -16,5 +22,7 @@ mod sale;
 mod secrets;
 #[cfg(test)]
 mod settings;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod way;

@@ -80,6 +80,11 @@ async fn every_refusal_is_a_problem_with_its_code() {
     let large = format!(r#"{{"category":"{}","quantity":1}}"#, "x".repeat(65 * 1024));
     let large = keyed(&orders).header("Content-Type", json_body).body(large);
     refused(large, 413, "payload-too-large", "65536").await;
+    // Its rest is read, so that the answer arrives; nothing else is asked on that connection.
+    let huge = keyed(&orders).header("Content-Type", json_body);
+    let huge = huge.body("x".repeat(512 * 1024)).send().await.unwrap();
+    assert_eq!(huge.headers()["connection"], "close");
+    assert_eq!(huge.status(), 413);
 
     let nowhere = keyed("/v1/events/tests.nowhere/orders").json(&seats(1));
     refused(nowhere, 404, "not-found", "event").await;
@@ -163,6 +168,104 @@ async fn a_key_is_one_order_and_another_payload_is_refused() {
     json(sale.place("ann", "two", 2).send().await.unwrap(), 202).await;
     refused(sale.place("ann", "three", 1), 409, "buyer-limit", "4").await;
     sale.counts_until(94, 6, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_finds_its_order_for_ever() {
+    let sale = Sale::open(Terms {
+        quantity: 3,
+        shards: 1,
+        ..Terms::default()
+    })
+    .await;
+    let order = sale.awaiting("ann", "k", 2).await;
+    let again = async |status: u16| {
+        let place = sale.place("ann", "k", 2);
+        let place = if status == 201 {
+            place.header("Prefer", "wait=5")
+        } else {
+            place
+        };
+        let answer = place.send().await.unwrap();
+        let applied = answer.headers().get("preference-applied").cloned();
+        assert_eq!(applied.is_some(), status == 201);
+        let found = json(answer, status).await;
+        assert_eq!(found["id"], order["id"]);
+        found
+    };
+    let other_payload = || sale.place("ann", "k", 1);
+    let reused = "idempotency-key-reused";
+
+    // Decided: whoever waits gets the decision at once.
+    assert_eq!(again(202).await["state"], "awaiting_payment");
+    assert_eq!(again(201).await["state"], "awaiting_payment");
+    // After the last ticket.
+    json(sale.place("bob", "k", 1).send().await.unwrap(), 202).await;
+    refused(sale.place("eve", "k", 1), 409, "sold-out", "").await;
+    again(202).await;
+    refused(other_payload(), 422, reused, "").await;
+    // After its own end.
+    let id = order["id"].as_str().unwrap();
+    let cancel = sale.request(Method::POST, &format!("/v1/orders/{id}/cancel"));
+    json(cancel.bearer_auth(token("ann")).send().await.unwrap(), 202).await;
+    sale.order_until("ann", id, "cancelled").await;
+    assert_eq!(again(202).await["state"], "cancelled");
+    // While the sale is paused, and after it is over; a new order is refused then.
+    sale.change("paused", |row| row.paused = true).await;
+    again(202).await;
+    refused(other_payload(), 422, reused, "").await;
+    refused(sale.place("ann", "new", 1), 409, "sale-paused", "").await;
+    sale.change("closed", |row| {
+        row.closes_at = clock::now() - SignedDuration::from_hours(1);
+    })
+    .await;
+    assert_eq!(again(201).await["state"], "cancelled");
+    refused(other_payload(), 422, reused, "").await;
+    refused(sale.place("ann", "new", 1), 409, "sale-closed", "").await;
+    // Also when the stock store knows nothing of the sale any more: the ledger does.
+    sale.stock
+        .close(sale.id, &[ticket_core::CategoryName::new("seat").unwrap()])
+        .await
+        .unwrap();
+    again(202).await;
+    refused(other_payload(), 422, reused, "").await;
+    refused(sale.place("ann", "new", 1), 409, "sale-closed", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_should_never_fail_says_nothing_of_our_insides() {
+    let sale = Sale::open(Terms::default()).await;
+    let order = sale.awaiting("ann", "k", 1).await;
+    sale.spoil_orders().await;
+    let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+    let get = sale.request(Method::GET, &path).bearer_auth(token("ann"));
+    let answer = get.send().await.unwrap();
+    let problem = json(answer, 500).await;
+    assert_eq!(problem["code"], "internal");
+    let words = problem.to_string().to_lowercase();
+    for inside in ["sql", "select", "orders_", "postgres", "relation", "ledger"] {
+        assert!(!words.contains(inside), "{problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_is_no_text_is_a_problem_too() {
+    let sale = Sale::open(Terms::default()).await;
+    for path in [
+        "/v1/events/%ff",
+        "/v1/orders/%c3%28",
+        "/v1/orders/%fe/events",
+    ] {
+        let get = sale.request(Method::GET, path).bearer_auth(token("ann"));
+        refused(get, 404, "not-found", "path").await;
+    }
+    let post = sale
+        .request(Method::DELETE, "/v1/orders/x")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(post.headers()["allow"], "GET,HEAD");
+    assert_eq!(json(post, 405).await["code"], "method-not-allowed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

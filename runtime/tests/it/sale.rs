@@ -63,12 +63,13 @@ pub(crate) struct Sale {
     pub(crate) metrics: String,
     /// What it logs.
     pub(crate) log: PathBuf,
-    _runtime: Product,
+    pub(crate) runtime: Product,
     pub(crate) redis: Option<RedisServer>,
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
     pub(crate) brokers: String,
     pub(crate) topic: String,
+    pub(crate) database: String,
     http: Client,
     _sandbox: Product,
 }
@@ -119,7 +120,7 @@ impl Sale {
         let sandbox = ProductOptions::sandbox(sandbox);
         let sandbox = Product::start(own("sandbox"), sandbox).await.unwrap();
         let payments = sandbox.url();
-        let runtime = env(&[
+        let mut runtime = env(&[
             ("TICKET_DATABASE_URL", &database),
             ("TICKET_KAFKA_BROKERS", &brokers),
             ("TICKET_KAFKA_PREFIX", &prefix),
@@ -136,7 +137,6 @@ impl Sale {
             ("TICKET_WEBHOOK_SECRET", WEBHOOK_SECRET),
         ]);
         let admin = format!("http://127.0.0.1:{}", admin_port.port());
-        let mut runtime = runtime;
         for (name, value) in &terms.settings {
             runtime.retain(|(known, _)| known != name);
             runtime.extend(value.clone().map(|value| ((*name).to_owned(), value)));
@@ -157,12 +157,13 @@ impl Sale {
             payments,
             metrics: runtime.url(),
             log,
-            _runtime: runtime,
+            runtime,
             redis,
             ledger,
             stock,
             brokers,
             topic,
+            database,
             http,
             _sandbox: sandbox,
         };
@@ -184,6 +185,29 @@ impl Sale {
             assert!(begun.elapsed() < PATIENCE, "never: {what}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Makes every read of an order fail for good, as no operator ever should.
+    pub(crate) async fn spoil_orders(&self) {
+        use sqlx::Connection;
+        let mut database = sqlx::PgConnection::connect(&self.database).await.unwrap();
+        let spoil = "ALTER TABLE orders RENAME COLUMN updated_at TO spoiled";
+        sqlx::raw_sql(spoil).execute(&mut database).await.unwrap();
+        database.close().await.unwrap();
+    }
+
+    /// Nobody decides or reads an order until the connection is closed.
+    pub(crate) async fn hold_ledger(&self) -> sqlx::PgConnection {
+        use sqlx::Connection;
+        let mut database = sqlx::PgConnection::connect(&self.database).await.unwrap();
+        let hold = "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE";
+        sqlx::raw_sql(hold).execute(&mut database).await.unwrap();
+        database
+    }
+
+    /// What the runtime has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {

@@ -1,6 +1,7 @@
 //! The way of an order, from the buyer's side.
 
 use reqwest::Method;
+use sqlx::Connection;
 use ticket_bus::{BusConfig, Producer, ProducerConfig, REASON_HEADER, Tail};
 
 use crate::sale::{Sale, Terms, json, token};
@@ -46,6 +47,35 @@ async fn an_order_is_decided_paid_and_nobody_elses() {
             404
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_ends_leaves_an_order_in_the_queue_that_is_decided_later() {
+    let sale = Sale::open(Terms::default()).await;
+    // Positions are read for sales that somebody asks about.
+    json(sale.place("ann", "first", 1).send().await.unwrap(), 202).await;
+    sale.counts_until(99, 1, 0).await;
+    let held = sale.hold_ledger().await;
+    let begun = std::time::Instant::now();
+    let place = sale.place("ann", "second", 1).header("Prefer", "wait=1");
+    let answer = place.send().await.unwrap();
+    assert!(
+        begun.elapsed().as_millis() >= 1_000,
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(answer.headers()["preference-applied"], "wait=1");
+    let queued = json(answer, 202).await;
+    assert_eq!(queued["state"], "queued");
+    assert!(
+        queued["queue"]["position"]
+            .as_i64()
+            .is_some_and(|position| position >= 0),
+        "{queued}"
+    );
+    held.close().await.unwrap();
+    let id = queued["id"].as_str().unwrap();
+    sale.order_until("ann", id, "awaiting_payment").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
