@@ -10,14 +10,17 @@ pub mod machine;
 pub mod money;
 pub mod names;
 pub mod share;
+pub mod source;
 mod wire;
 
 pub use code::{Code, ErrorClass};
-pub use command::{Action, Command, OrderCommand, Place};
-pub use fact::{FactBatch, OrderRecord, Payment, StockCounts};
+pub use command::{Action, Adjust, Command, OrderCommand, Place};
+pub use fact::{FactBatch, MoveKind, OrderRecord, Payment, ShardStock, StockCounts, StockMove};
 pub use ids::{
-    BuyerId, CategoryName, Epoch, EventId, EventName, InvalidId, OrderId, OrderRef, StockShardId,
+    Adjustment, BuyerId, CategoryName, Epoch, EventId, EventName, InvalidId, OrderId, OrderRef,
+    StockShardId,
 };
 pub use machine::{Passed, Reason, State};
 pub use money::{Currency, Money};
+pub use source::StockSource;
 pub use wire::DecodeError;

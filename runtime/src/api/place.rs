@@ -181,17 +181,13 @@ impl Api {
         shard: &ShardEntry,
         command: &Command,
     ) -> Result<i64, Problem> {
-        let id = OrderRef {
-            order: command.order(),
-            shard: command.shard(),
-        };
-        let key = id.to_string();
+        let key = command.key();
         let payload = command.encode();
         self.log
             .send(shard.event.topic(), shard.partition, key.as_bytes(), &payload)
             .await
             .map_err(|error| {
-                warn!(error = %ticket_telemetry::chain(&error), code = error.code(), order = %id, "command not written");
+                warn!(error = %ticket_telemetry::chain(&error), code = error.code(), order = key, "command not written");
                 Problem::unavailable("the order log")
             })
     }

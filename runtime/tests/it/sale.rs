@@ -8,7 +8,9 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use ticket_bus::{BusAdmin, BusConfig, Replication, TopicSpec};
 use ticket_core::names::TopicPrefix;
-use ticket_core::{CategoryName, Currency, Epoch, EventId, EventName, Money, StockCounts, clock};
+use ticket_core::{
+    CategoryName, Currency, Epoch, EventId, EventName, Money, StockCounts, StockSource, clock,
+};
 use ticket_ledger::{
     Adopted, CategoryRow, EventClaim, EventRow, Ledger, LedgerConfig, NewStockShard,
 };
@@ -317,6 +319,7 @@ async fn make_event(
         processing_for_s: 3_600,
         max_per_buyer: terms.max_per_buyer,
         admission_per_second: 0,
+        stock_source: StockSource::Spec,
         epoch: Epoch::FIRST,
         change: 0,
         categories: vec![category],
