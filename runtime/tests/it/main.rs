@@ -1,13 +1,21 @@
 //! The runtime as its users meet it: real servers, the real binary, HTTP.
 
 #[cfg(test)]
+mod adjust;
+#[cfg(test)]
 mod down;
 #[cfg(test)]
 mod looks;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
+mod notifications;
+#[cfg(test)]
+mod outside;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod reseller;
 #[cfg(test)]
 mod sale;
 #[cfg(test)]

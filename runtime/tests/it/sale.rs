@@ -36,6 +36,9 @@ pub(crate) struct Terms {
     pub(crate) max_per_buyer: u32,
     /// A Redis of its own, to kill.
     pub(crate) own_redis: bool,
+    pub(crate) stock_source: StockSource,
+    /// A process for each, to kill.
+    pub(crate) roles: &'static [&'static str],
 }
 
 impl Default for Terms {
@@ -46,23 +49,27 @@ impl Default for Terms {
             hold_for_s: 600,
             max_per_buyer: 4,
             own_redis: false,
+            stock_source: StockSource::Spec,
+            roles: &["all"],
         }
     }
 }
 
-/// A sale of one category, `seat`, with the runtime in one process and a sandbox of its own.
+/// A sale of one category, `seat`, with the runtime (in one process unless told otherwise) and a sandbox of its own.
 pub(crate) struct Sale {
     pub(crate) name: String,
     pub(crate) id: EventId,
     pub(crate) api: String,
     pub(crate) admin: String,
     pub(crate) payments: String,
-    _runtime: Product,
+    processes: Vec<(&'static str, Product)>,
     pub(crate) redis: Option<RedisServer>,
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
     pub(crate) brokers: String,
     pub(crate) topic: String,
+    /// Before every topic.
+    pub(crate) prefix: String,
     http: Client,
     _sandbox: Product,
 }
@@ -109,7 +116,7 @@ impl Sale {
             ("TICKET_WEBHOOK_URL", &webhooks),
             ("TICKET_WEBHOOK_SECRET", WEBHOOK_SECRET),
         ]);
-        let own = |name| StartOptions::own(name).unwrap();
+        let own = |name: &str| StartOptions::own(name).unwrap();
         let sandbox = ProductOptions::sandbox(sandbox);
         let sandbox = Product::start(own("sandbox"), sandbox).await.unwrap();
         let payments = sandbox.url();
@@ -131,8 +138,13 @@ impl Sale {
         ]);
         let admin = format!("http://127.0.0.1:{}", admin_port.port());
         drop((api_port, admin_port));
-        let runtime = ProductOptions::runtime("all", runtime);
-        let runtime = Product::start(own("runtime"), runtime).await.unwrap();
+        let mut processes = Vec::new();
+        for role in terms.roles {
+            let options = ProductOptions::runtime(role, runtime.clone());
+            let name = format!("runtime-{role}");
+            let process = Product::start(own(&name), options).await.unwrap();
+            processes.push((*role, process));
+        }
         let api = format!("http://{api}");
         let http = Client::new();
         let sale = Self {
@@ -141,12 +153,13 @@ impl Sale {
             api,
             admin,
             payments,
-            _runtime: runtime,
+            processes,
             redis,
             ledger,
             stock,
             brokers,
             topic,
+            prefix,
             http,
             _sandbox: sandbox,
         };
@@ -159,6 +172,12 @@ impl Sale {
         })
         .await;
         sale
+    }
+
+    /// The process of a role.
+    pub(crate) fn process(&mut self, role: &str) -> &mut Product {
+        let found = self.processes.iter_mut().find(|(known, _)| *known == role);
+        &mut found.unwrap().1
     }
 
     /// Waits until `holds`, and fails with `what` if it never does.
@@ -319,7 +338,7 @@ async fn make_event(
         processing_for_s: 3_600,
         max_per_buyer: terms.max_per_buyer,
         admission_per_second: 0,
-        stock_source: StockSource::Spec,
+        stock_source: terms.stock_source,
         epoch: Epoch::FIRST,
         change: 0,
         categories: vec![category],
