@@ -120,17 +120,20 @@ async fn both_books_are_equal_after_changes_both_ways_repeats_reordering_and_res
     let book = until_equal(&sale, &reseller, Some((sixth.version, 19))).await;
     assert_eq!((book.capacity, book.sold), (19, 19));
 
-    // A repeat of a message has its id, and each change and answer has one.
+    assert_eq!(told(&sale, &book).await, [1, 3, 4, 5, 6]);
+}
+
+/// Everything on `stock-changes`: a repeat has the id and the data of the first, changes are numbered up to the book's last.
+/// Answers with the versions that were answered, in order.
+async fn told(sale: &Sale, book: &Book) -> Vec<i64> {
     let topic = format!("{}stock-changes", sale.prefix);
     let mut by_id: BTreeMap<String, Value> = BTreeMap::new();
     let mut sequences = HashSet::new();
     let mut versions = Vec::new();
     for message in messages(&sale.brokers, &topic).await {
-        assert_eq!(
-            message.source,
-            format!("/events/{}", name.replace('.', "/"))
-        );
-        assert_eq!(message.key, format!("{name}/seat"));
+        let source = format!("/events/{}", sale.name.replace('.', "/"));
+        assert_eq!(message.source, source);
+        assert_eq!(message.key, format!("{}/seat", sale.name));
         assert_eq!(message.subject, "seat");
         let known = by_id
             .entry(message.id)
@@ -146,8 +149,34 @@ async fn both_books_are_equal_after_changes_both_ways_repeats_reordering_and_res
     }
     assert_eq!(sequences, (1..=book.sequence).collect());
     versions.dedup();
-    assert_eq!(versions, [1, 3, 4, 5, 6]);
     assert_eq!(by_id.len(), sequences.len() + versions.len());
+    versions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_dies_and_the_other_goes_on_where_it_was() {
+    let mut sale = Sale::open(Terms {
+        quantity: 40,
+        shards: 4,
+        stock_source: StockSource::Reseller,
+        roles: &["processor", "payments", "keeper", "api", "sync", "sync"],
+        ..Terms::default()
+    })
+    .await;
+    let reseller = reseller_of(&sale, 40).await;
+    let change = async |sale: &Sale, quantity| {
+        let change = reseller.change(&sale.name, "seat", quantity);
+        change.await.unwrap()
+    };
+    let (sold, _) = tokio::join!(sell(&sale, "early", 6, 1), change(&sale, 50));
+    until_equal(&sale, &reseller, Some((1, 0))).await;
+    // Whichever has the category: it dies, or the other one gets more to do.
+    sale.process("sync").kill().await.unwrap();
+    refund(&sale, &sold[0]).await;
+    tokio::join!(sell(&sale, "late", 4, 2), change(&sale, 30));
+    let book = until_equal(&sale, &reseller, Some((2, 0))).await;
+    assert_eq!((book.capacity, book.sold), (30, 13));
+    assert_eq!(told(&sale, &book).await, [1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
