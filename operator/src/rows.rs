@@ -16,6 +16,7 @@ pub(crate) fn observed(row: &EventRow) -> ObservedRow {
             processing_for_s: row.processing_for_s,
             max_per_buyer: row.max_per_buyer,
             admission_per_second: row.admission_per_second,
+            stock_source: row.stock_source,
             topic: row.topic.clone(),
             partitions: row.partitions,
             categories: row
@@ -58,6 +59,7 @@ pub(crate) fn row(
         processing_for_s: settings.processing_for_s,
         max_per_buyer: settings.max_per_buyer,
         admission_per_second: settings.admission_per_second,
+        stock_source: settings.stock_source,
         // The ledger does not write the rest.
         epoch: Epoch::FIRST,
         change: 0,

@@ -1,7 +1,7 @@
-//! Sending a command to the partition that its stock shard belongs to: what payments, keeper and expiry share.
+//! Sending a command to the partition that its stock shard belongs to: what payments, keeper, expiry and sync share.
 
 use ticket_bus::{BusError, Outgoing, Producer};
-use ticket_core::{Command, OrderRef, StockShardId};
+use ticket_core::{Command, StockShardId};
 use ticket_ledger::LedgerError;
 use ticket_telemetry::trace;
 
@@ -62,14 +62,10 @@ pub(crate) async fn send(
         entry = catalog.snapshot().shard(shard).cloned();
     }
     let Some(entry) = entry else {
-        tracing::warn!(%shard, order = %command.order(), "command for a sale that is gone");
+        tracing::warn!(%shard, key = command.key(), "command for a sale that is gone");
         return Ok(());
     };
-    let key = OrderRef {
-        order: command.order(),
-        shard,
-    }
-    .to_string();
+    let key = command.key();
     let topic = entry.event.topic();
     let header = trace::outgoing().map(traced::header);
     let payload = command.encode();

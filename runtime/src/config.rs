@@ -306,6 +306,8 @@ mod tests {
             Role::Processor,
             Role::Payments,
             Role::Keeper,
+            Role::Notifier,
+            Role::Sync,
         ] {
             assert!(Role::All.does(part) && part.does(part));
             assert!(!part.does(Role::All));

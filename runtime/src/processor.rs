@@ -112,9 +112,24 @@ impl PartitionProcessor {
             .map_err(ProcessError::Settle)
     }
 
+    /// Facts of a stock shard are published in the order of their versions, also when one of them fails: what an adjustment
+    /// left goes out once everything before it is out.
     async fn publish(&self, decided: &[Decided]) -> Result<(), ProcessError> {
+        self.publish_those(decided, false).await?;
+        self.publish_those(decided, true).await
+    }
+
+    /// Those of an adjustment, or the others.
+    async fn publish_those(
+        &self,
+        decided: &[Decided],
+        of_adjustments: bool,
+    ) -> Result<(), ProcessError> {
+        let those = decided
+            .iter()
+            .filter(|decided| decided.facts.adjustment.is_some() == of_adjustments);
         let topic = &self.shared.order_events;
-        let sends = decided.iter().map(|Decided { facts, traces }| async move {
+        let sends = those.map(|Decided { facts, traces }| async move {
             let partition = facts::partition_of(facts.shard);
             let key = facts.shard.to_string();
             let payload = facts.encode();

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ticket_bus::{
-    BusAdmin, BusConfig, ConsumerConfig, PartitionedConsumer, Producer, ProducerConfig,
-    Replication, Tail, TopicPartition, TopicSpec,
+    BatchHandler, BusAdmin, BusConfig, ConsumerConfig, PartitionedConsumer, Producer,
+    ProducerConfig, Replication, Tail, TopicPartition, TopicSpec,
 };
-use ticket_core::names::{ORDER_EVENTS_PARTITIONS, TopicPrefix};
+use ticket_core::names::{ORDER_EVENTS_PARTITIONS, OUTSIDE_PARTITIONS, TopicPrefix};
 use ticket_ledger::Ledger;
 use ticket_payments::sandbox::{self, SandboxConfig};
 use ticket_payments::{StripeClient, StripeConfig};
@@ -27,15 +27,24 @@ use crate::config::{Config, Role, Settings, need};
 use crate::gauges::Gauges;
 use crate::jwks::{Ages, KeySet, KeySource};
 use crate::keeper::Keeper;
+use crate::notifier::NotifierHandler;
 use crate::payments::PaymentsHandler;
 use crate::processor::{Expiry, PartitionProcessor, Shared};
 use crate::secrets::Secrets;
+use crate::sync::{ChangesHandler, RelayHandler, ResellerHandler};
 
 /// How often Kafka and Redis are asked whether they are there.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
 /// Facts are gathered longer than orders: nobody waits for the answer of a produce that long.
 const FACTS_LINGER: Duration = Duration::from_millis(1);
+
+/// How long a message to systems outside may be under way. Longer than a broker's restart: messages that are given up one by
+/// one may leave a gap that a later message has passed.
+const OUTSIDE_DELIVERY_DEADLINE: Duration = Duration::from_mins(1);
+
+/// How long brokers may hold back what goes to systems outside, to send more at once.
+const OUTSIDE_FETCH_WAIT: Duration = Duration::from_millis(100);
 
 /// Runs `role` until a signal.
 ///
@@ -51,9 +60,14 @@ pub async fn run(role: Role, config: Config) -> anyhow::Result<()> {
     let ended = match role {
         Role::Migrate => migrate(&settings).await,
         Role::Sandbox => run_sandbox(settings).await,
-        Role::Api | Role::Admin | Role::Processor | Role::Payments | Role::Keeper | Role::All => {
-            serve(role, settings, &sources).await
-        }
+        Role::Api
+        | Role::Admin
+        | Role::Processor
+        | Role::Payments
+        | Role::Keeper
+        | Role::Notifier
+        | Role::Sync
+        | Role::All => serve(role, settings, &sources).await,
     };
     if let Some(traces) = traces {
         traces.close().await;
@@ -168,7 +182,8 @@ async fn serve(role: Role, settings: Settings, sources: &Sources) -> anyhow::Res
         "catalog",
         endless(catalog.run(clients.health.clone(), stop.clone())),
     );
-    ensure_topics(&clients, &settings).await?;
+    let order_events = clients.prefix.order_events();
+    ensure_topic(&clients, &settings, order_events, ORDER_EVENTS_PARTITIONS).await?;
 
     if role.does(Role::Api) {
         start_api(&mut tasks, &clients, &settings, role).await?;
@@ -199,6 +214,12 @@ async fn serve(role: Role, settings: Settings, sources: &Sources) -> anyhow::Res
             prefix: clients.prefix.clone(),
         };
         tasks.start("gauges", endless(gauges.run(stop.clone())));
+    }
+    if role.does(Role::Notifier) {
+        start_notifier(&mut tasks, &clients, &settings).await?;
+    }
+    if role.does(Role::Sync) {
+        start_sync(&mut tasks, &clients, &settings).await?;
     }
     clients.health.set("roles", Ok::<(), String>(()));
     drop(clients);
@@ -231,19 +252,24 @@ async fn probe(
     }
 }
 
-/// `order-events` is everybody's, so whoever comes first makes it. Kafka down: wait, readiness says so.
-async fn ensure_topics(clients: &Clients, settings: &Settings) -> anyhow::Result<()> {
+/// A topic that several processes use is made by whoever comes first. Answers with the partitions that it has. Kafka down:
+/// wait, readiness says so.
+async fn ensure_topic(
+    clients: &Clients,
+    settings: &Settings,
+    name: String,
+    partitions: u32,
+) -> anyhow::Result<u32> {
     let copies = Replication::Copies(settings.topics.kafka_replication);
-    let name = clients.prefix.order_events();
-    let spec = TopicSpec::new(name, ORDER_EVENTS_PARTITIONS, copies);
+    let spec = TopicSpec::new(name, partitions, copies);
     loop {
         match clients.kafka.ensure_topic(&spec).await {
-            Ok(_) => return Ok(()),
+            Ok(topic) => return Ok(topic.partitions),
             Err(error) if error.class() == ticket_core::ErrorClass::Permanent => {
                 return Err(error.into());
             }
             Err(error) => {
-                tracing::warn!(error = %ticket_telemetry::chain(&error), code = error.code(), "order-events not there yet");
+                tracing::warn!(error = %ticket_telemetry::chain(&error), code = error.code(), topic = spec.name, "topic not there yet");
             }
         }
         tokio::select! {
@@ -403,6 +429,90 @@ fn start_payments(
         PartitionedConsumer::run(config, handler, clients.stop.clone()),
     );
     Ok(())
+}
+
+async fn start_notifier(
+    tasks: &mut Supervisor,
+    clients: &Clients,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    let topic = clients.prefix.notifications();
+    let partitions = ensure_topic(clients, settings, topic.clone(), OUTSIDE_PARTITIONS).await?;
+    let log = outside_producer(clients)?;
+    let handler = move |_| NotifierHandler::new(log.clone(), topic.clone(), partitions);
+    let facts = clients.prefix.order_events();
+    start_outside(tasks, clients, "notifier", facts, handler);
+    Ok(())
+}
+
+async fn start_sync(
+    tasks: &mut Supervisor,
+    clients: &Clients,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    let prefix = &clients.prefix;
+    let ensure = |topic| ensure_topic(clients, settings, topic, OUTSIDE_PARTITIONS);
+    let (changes, facts) = (prefix.stock_changes(), prefix.stock_facts());
+    let changes_partitions = ensure(changes.clone()).await?;
+    let facts_partitions = ensure(facts.clone()).await?;
+    ensure(prefix.reseller_stock()).await?;
+
+    let log = outside_producer(clients)?;
+    let Clients {
+        ledger, catalog, ..
+    } = clients;
+    let (own_log, to) = (log.clone(), facts.clone());
+    let relay = move |_| RelayHandler::new(own_log.clone(), to.clone(), facts_partitions);
+    start_outside(tasks, clients, "sync-relay", prefix.order_events(), relay);
+
+    let own = (
+        ledger.clone(),
+        catalog.clone(),
+        log.clone(),
+        changes.clone(),
+    );
+    let writer = move |source: TopicPartition| {
+        let (ledger, catalog, log, to) = own.clone();
+        ChangesHandler::new(ledger, catalog, log, to, changes_partitions, source.topic)
+    };
+    start_outside(tasks, clients, "sync-changes", facts, writer);
+
+    let own = (ledger.clone(), catalog.clone(), log, changes);
+    let reader = move |source: TopicPartition| {
+        let (ledger, catalog, log, to) = own.clone();
+        ResellerHandler::new(ledger, catalog, log, to, changes_partitions, source.topic)
+    };
+    start_outside(
+        tasks,
+        clients,
+        "sync-reseller",
+        prefix.reseller_stock(),
+        reader,
+    );
+    Ok(())
+}
+
+fn outside_producer(clients: &Clients) -> anyhow::Result<Producer> {
+    let patient = ProducerConfig {
+        delivery_deadline: OUTSIDE_DELIVERY_DEADLINE,
+        ..ProducerConfig::default()
+    };
+    Ok(Producer::new(&clients.bus, &patient)?)
+}
+
+/// A consumer of one topic that nobody waits for at a counter: it may fetch more calmly than the order's way.
+fn start_outside<H: BatchHandler>(
+    tasks: &mut Supervisor,
+    clients: &Clients,
+    name: &'static str,
+    topic: String,
+    handler: impl Fn(TopicPartition) -> H + Send + Sync + 'static,
+) {
+    let (_never_changes, topics) = watch::channel(vec![topic]);
+    let mut config = ConsumerConfig::new(clients.bus.clone(), clients.prefix.group(name), topics);
+    config.fetch_wait = OUTSIDE_FETCH_WAIT;
+    let stop = clients.stop.clone();
+    tasks.start(name, PartitionedConsumer::run(config, handler, stop));
 }
 
 fn provider(settings: &Settings, role: Role) -> anyhow::Result<Arc<StripeClient>> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use ticket_core::ids::InvalidId;
 use ticket_core::names::TopicPrefix;
 use ticket_core::share::shards_that_fit;
-use ticket_core::{CategoryName, Currency, EventId, EventName, Money};
+use ticket_core::{CategoryName, Currency, EventId, EventName, Money, StockSource};
 use ticket_crds::ValidatedEvent;
 
 /// Partitions of an order log whose spec names no number: one for each stock shard, up to this.
@@ -60,6 +60,8 @@ pub struct Settings {
     pub max_per_buyer: u32,
     /// Reservations per second, 0 = no limit.
     pub admission_per_second: u32,
+    /// Who says how many tickets there are.
+    pub stock_source: StockSource,
     /// The order log.
     pub topic: String,
     /// Its partitions.
@@ -168,6 +170,10 @@ impl Desired {
                 processing_for_s: seconds(spec.processing_for),
                 max_per_buyer: spec.max_per_buyer,
                 admission_per_second: spec.admission_per_second,
+                stock_source: match spec.stock_source {
+                    ticket_crds::StockSource::Spec => StockSource::Spec,
+                    ticket_crds::StockSource::Reseller => StockSource::Reseller,
+                },
                 topic: topic.name.clone(),
                 partitions: topic.partitions,
                 categories: settings,

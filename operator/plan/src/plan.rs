@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 
 use serde::Serialize;
 use ticket_core::share::share;
-use ticket_core::{CategoryName, Epoch};
+use ticket_core::{CategoryName, Epoch, StockSource};
 
 use crate::desired::{Desired, DesiredTopic, Settings, Window};
 use crate::observed::{Observed, ObservedTopic};
@@ -269,7 +269,9 @@ fn stock(
             });
             continue;
         };
-        if capacity != i64::from(category.quantity) {
+        // The reseller's messages change it; the spec's number was only the beginning.
+        let is_ours = desired.settings.stock_source == StockSource::Spec;
+        if is_ours && capacity != i64::from(category.quantity) {
             blocked.push(BlockReason::Quantity {
                 category: category.name.clone(),
                 found: capacity,

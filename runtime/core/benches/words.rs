@@ -78,6 +78,8 @@ fn facts() -> FactBatch {
             sold: 0,
         },
         orders: (0..BATCH).map(order).collect(),
+        moves: Vec::new(),
+        adjustment: None,
     }
 }
 

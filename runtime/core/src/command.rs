@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::fact::Payment;
-use crate::ids::{BuyerId, Epoch, OrderId, StockShardId};
+use crate::ids::{Adjustment, BuyerId, Epoch, OrderId, OrderRef, StockShardId};
 use crate::machine::{Reason, Verb};
 use crate::wire::{self, DecodeError};
 
@@ -18,6 +18,8 @@ pub enum Command {
     Place(Place),
     /// Something that happened to an order.
     Order(OrderCommand),
+    /// A stock shard shall have more or fewer units.
+    Adjust(Adjust),
 }
 
 /// A buyer's order that the stock store has reserved: take `quantity` units of `shard` in the ledger.
@@ -37,6 +39,21 @@ pub struct Place {
     pub amount_minor: i64,
     /// When the API accepted it.
     pub accepted_at: Timestamp,
+}
+
+/// A stock shard shall have `capacity` units. The number is absolute and the adjustment grows, so that a repeat changes
+/// nothing and an older one is dropped, in whatever order they come. Never below what is held and sold: what could not
+/// be taken back stays, and the fact says how many units there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjust {
+    /// The stock shard.
+    pub shard: StockShardId,
+    /// Which adjustment of the category this is part of. The ledger drops it unless its row has met older ones only.
+    pub adjustment: Adjustment,
+    /// Units that the stock shard shall have.
+    pub capacity: u32,
+    /// When it was decided.
+    pub at: Timestamp,
 }
 
 /// Something that happened to an order.
@@ -117,15 +134,28 @@ impl Command {
         match self {
             Self::Place(place) => place.shard,
             Self::Order(command) => command.shard,
+            Self::Adjust(adjust) => adjust.shard,
         }
     }
 
-    /// The order that the command is about.
+    /// The order that the command is about, if it is about one.
     #[must_use]
-    pub const fn order(&self) -> OrderId {
+    pub const fn order(&self) -> Option<OrderId> {
         match self {
-            Self::Place(place) => place.order,
-            Self::Order(command) => command.order,
+            Self::Place(place) => Some(place.order),
+            Self::Order(command) => Some(command.order),
+            Self::Adjust(_) => None,
+        }
+    }
+
+    /// Key of its message: what the outside calls the order, or the stock shard. For people; the partition is the stock
+    /// shard's.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let shard = self.shard();
+        match self.order() {
+            Some(order) => OrderRef { order, shard }.to_string(),
+            None => shard.to_string(),
         }
     }
 

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::ids::{
-    BuyerId, CategoryName, Epoch, EventId, EventName, OrderId, OrderRef, StockShardId,
+    Adjustment, BuyerId, CategoryName, Epoch, EventId, EventName, OrderId, OrderRef, StockShardId,
 };
 use crate::machine::{Passed, Reason, State};
 use crate::money::{Currency, Money};
@@ -74,6 +74,44 @@ impl StockCounts {
     }
 }
 
+/// A stock shard as the stock store has to know it, read from the ledger in one snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardStock {
+    /// The stock shard.
+    pub shard: StockShardId,
+    /// Units nobody has.
+    pub available: i64,
+    /// Units there are.
+    pub capacity: i64,
+    /// The newest adjustment that the capacity contains.
+    pub adjustment: Adjustment,
+}
+
+/// Units that changed between sold and not sold. An order has one of `Sold` and `Claimed` in its life, and then at most
+/// one `Returned`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StockMove {
+    /// The order.
+    pub order: OrderId,
+    /// Its tickets.
+    pub quantity: u32,
+    /// Which way.
+    pub kind: MoveKind,
+    /// Version of the stock shard in the call that did it. Who has seen that version has counted it.
+    pub version: i64,
+}
+
+/// Which way units moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveKind {
+    /// Paid while they were held.
+    Sold,
+    /// Paid when the hold was over: taken from what was available.
+    Claimed,
+    /// Sold before, available now.
+    Returned,
+}
+
 impl std::ops::AddAssign for StockCounts {
     fn add_assign(&mut self, other: Self) {
         self.capacity += other.capacity;
@@ -104,6 +142,10 @@ pub struct FactBatch {
     pub stock: StockCounts,
     /// Every order that the call touched or was asked about.
     pub orders: Vec<OrderRecord>,
+    /// What became of the units of these orders once they were sold, in this call or an earlier one.
+    pub moves: Vec<StockMove>,
+    /// The newest adjustment that the stock shard has met, if the call was about one.
+    pub adjustment: Option<Adjustment>,
 }
 
 impl FactBatch {

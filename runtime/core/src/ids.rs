@@ -246,6 +246,23 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// Number of an adjustment of a category's stock. Comes from the ledger and only grows: a stock shard that has met it
+/// drops it and everything older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Adjustment(pub i64);
+
+impl Adjustment {
+    /// What a stock shard is born with: nobody has adjusted it.
+    pub const NONE: Self = Self(0);
+}
+
+impl fmt::Display for Adjustment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
 /// Who buys: the `sub` of the buyer's token. 1 to 255 bytes, no control characters; `|` is allowed, because identity
 /// providers use it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -11,15 +11,18 @@ pub mod money;
 pub mod names;
 pub mod setting;
 pub mod share;
+pub mod source;
 mod wire;
 
 pub use code::{Code, ErrorClass};
-pub use command::{Action, Command, OrderCommand, Place};
-pub use fact::{FactBatch, OrderRecord, Payment, StockCounts};
+pub use command::{Action, Adjust, Command, OrderCommand, Place};
+pub use fact::{FactBatch, MoveKind, OrderRecord, Payment, ShardStock, StockCounts, StockMove};
 pub use ids::{
-    BuyerId, CategoryName, Epoch, EventId, EventName, InvalidId, OrderId, OrderRef, StockShardId,
+    Adjustment, BuyerId, CategoryName, Epoch, EventId, EventName, InvalidId, OrderId, OrderRef,
+    StockShardId,
 };
 pub use machine::{Passed, Reason, State};
 pub use money::{Currency, Money};
 pub use setting::SettingProblem;
+pub use source::StockSource;
 pub use wire::DecodeError;

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU16;
 
+use crate::fact::StockCounts;
+
 /// Fewest units of a stock shard: thin shards strand the last tickets of a sale (measured: even draining strands 1-5 %).
 pub const UNITS_PER_SHARD_MIN: u32 = 50;
 
@@ -24,9 +26,105 @@ pub fn shards_that_fit(units: u32, wanted: NonZeroU16) -> NonZeroU16 {
     NonZeroU16::new(most.min(wanted.get())).unwrap_or(NonZeroU16::MIN)
 }
 
+/// The capacities that bring a category to `wanted` units in all, one for each of `shards`, in their order. More units go
+/// where the fewest are available, fewer are taken from where the most are, so that the stock shards sell out together. No
+/// stock shard gets units while another loses some: whichever is adjusted first, there are never more than before or
+/// than wanted. What is held or sold stays, so the sum may be above `wanted`.
+#[must_use]
+pub fn share_anew(wanted: u32, shards: &[StockCounts]) -> Vec<i64> {
+    let there: i64 = shards.iter().map(|shard| shard.capacity).sum();
+    let change = i64::from(wanted) - there;
+    let available: Vec<i64> = shards.iter().map(|shard| shard.available).collect();
+    let levelled = if change >= 0 {
+        raise(&available, change)
+    } else {
+        // Taking from the fullest is giving to the emptiest, upside down.
+        let all: i64 = available.iter().sum();
+        let upside_down: Vec<i64> = available.iter().map(|units| -units).collect();
+        let taken = raise(&upside_down, (-change).min(all));
+        taken.into_iter().map(|units| -units).collect()
+    };
+    shards
+        .iter()
+        .zip(levelled)
+        .map(|(shard, available)| shard.capacity - shard.available + available)
+        .collect()
+}
+
+/// Pours `units` over `levels`: the lowest rise first, and together.
+fn raise(levels: &[i64], units: i64) -> Vec<i64> {
+    let mut order: Vec<usize> = (0..levels.len()).collect();
+    order.sort_by_key(|at| levels[*at]);
+    let mut raised = levels.to_vec();
+    let mut left = units;
+    for (count, window) in (1_i64..).zip(1..=order.len()) {
+        // The lowest `count` stand level; the next one above them is the limit of this step.
+        let level = raised[order[0]];
+        let room = order
+            .get(window)
+            .map_or(left, |next| (raised[*next] - level).saturating_mul(count));
+        let poured = left.min(room);
+        let (each, rest) = (poured / count, poured % count);
+        for (place, at) in (0_i64..).zip(&order[..window]) {
+            raised[*at] += each + i64::from(place < rest);
+        }
+        left -= poured;
+        if left == 0 {
+            break;
+        }
+    }
+    raised
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn shard(available: i64, taken: i64) -> StockCounts {
+        StockCounts {
+            capacity: available + taken,
+            available,
+            held: taken,
+            sold: 0,
+        }
+    }
+
+    #[test]
+    fn more_units_go_where_the_fewest_are_and_fewer_come_from_where_the_most_are() {
+        let shards = [shard(10, 40), shard(0, 50), shard(4, 0)];
+        assert_eq!(share_anew(104, &shards), [50, 50, 4]);
+        assert_eq!(share_anew(112, &shards), [50, 56, 6]);
+        assert_eq!(share_anew(113, &shards), [50, 57, 6]);
+        assert_eq!(share_anew(98, &shards), [44, 50, 4]);
+        assert_eq!(share_anew(97, &shards), [43, 50, 4]);
+        assert_eq!(share_anew(95, &shards), [42, 50, 3]);
+        assert_eq!(share_anew(90, &shards), [40, 50, 0]);
+        // What is held stays.
+        assert_eq!(share_anew(5, &shards), [40, 50, 0]);
+        assert!(share_anew(5, &[]).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_new_share_is_exact_where_it_can_be_and_moves_one_way_only(
+            shards in proptest::collection::vec((0..500_i64, 0..500_i64), 1..40),
+            wanted in 0..30_000_u32,
+        ) {
+            let shards: Vec<_> = shards.into_iter().map(|(a, t)| shard(a, t)).collect();
+            let shares = share_anew(wanted, &shards);
+            let wanted = i64::from(wanted);
+            let there: i64 = shards.iter().map(|shard| shard.capacity).sum();
+            let taken: i64 = shards.iter().map(|shard| shard.held).sum();
+            prop_assert_eq!(shares.iter().sum::<i64>(), wanted.max(taken));
+            for (shard, share) in shards.iter().zip(&shares) {
+                prop_assert!(*share >= shard.held);
+                prop_assert!((*share - shard.capacity) * (wanted - there) >= 0);
+            }
+            prop_assert_eq!(share_anew(u32::try_from(wanted).unwrap(), &shards), shares);
+        }
+    }
 
     #[test]
     fn shares_are_even_and_their_sum_is_exact() {

@@ -19,7 +19,8 @@ CREATE OR REPLACE FUNCTION apply_batch(
     place_codes smallint[], illegal integer,
     row_order uuid[], row_version bigint[], row_state smallint[], row_reason smallint[], row_passed smallint[],
     row_buyer text[], row_quantity integer[], row_amount bigint[], row_created timestamptz[],
-    row_updated timestamptz[], row_hold timestamptz[], row_provider text[], row_payment text[], row_secret text[]
+    row_updated timestamptz[], row_hold timestamptz[], row_provider text[], row_payment text[], row_secret text[],
+    row_sold bigint[], row_returned bigint[]
 ) LANGUAGE plpgsql VOLATILE
 -- A plan is cached while the tables are tiny. These keep it to look-ups by primary key for ever.
 SET enable_seqscan TO off SET enable_hashjoin TO off SET enable_mergejoin TO off
@@ -173,6 +174,8 @@ BEGIN
                 payment_provider = CASE WHEN o.payment_id IS NULL THEN u.provider ELSE o.payment_provider END,
                 payment_client_secret = CASE WHEN o.payment_id IS NULL THEN u.secret ELSE o.payment_client_secret END,
                 payment_id = coalesce(o.payment_id, u.payment),
+                sold_version = CASE WHEN u.t = 3 AND o.state <> 3 THEN shard_version ELSE o.sold_version END,
+                returned_version = CASE WHEN u.t <> 3 AND o.state = 3 THEN shard_version ELSE o.returned_version END,
                 version = shard_version,
                 updated_at = p_now
             FROM unnest(r_order, r_to, r_code, r_until, r_reason, r_provider, r_payment, r_secret)
@@ -220,9 +223,10 @@ BEGIN
         SELECT array_agg(o.order_id), array_agg(o.version), array_agg(o.state), array_agg(o.reason),
                array_agg(o.passed), array_agg(o.buyer), array_agg(o.quantity), array_agg(o.amount_minor),
                array_agg(o.created_at), array_agg(o.updated_at), array_agg(o.hold_expires_at),
-               array_agg(o.payment_provider), array_agg(o.payment_id), array_agg(o.payment_client_secret)
+               array_agg(o.payment_provider), array_agg(o.payment_id), array_agg(o.payment_client_secret),
+               array_agg(o.sold_version), array_agg(o.returned_version)
             INTO row_order, row_version, row_state, row_reason, row_passed, row_buyer, row_quantity, row_amount,
-                 row_created, row_updated, row_hold, row_provider, row_payment, row_secret
+                 row_created, row_updated, row_hold, row_provider, row_payment, row_secret, row_sold, row_returned
             FROM orders o WHERE o.stock_shard_id = p_id AND o.order_id = ANY (v_asked);
     END IF;
     RETURN NEXT;

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 use sqlx::FromRow;
 use ticket_core::{
-    Action, Epoch, OrderCommand, OrderId, OrderRecord, Place, Reason, State, StockCounts,
-    StockShardId,
+    Action, Epoch, MoveKind, OrderCommand, OrderId, OrderRecord, Place, Reason, State, StockCounts,
+    StockMove, StockShardId,
 };
 use uuid::Uuid;
 
@@ -48,6 +48,8 @@ pub struct Applied {
     /// Rows, as they are after the call, of every order that a command was about; one for each order, in no order.
     /// Unknown orders have none.
     pub touched: Vec<OrderRecord>,
+    /// What became of the units of these and of the known orders once they were sold, in no order.
+    pub moves: Vec<StockMove>,
     /// Commands that the order machine forbids, or whose order is unknown.
     pub illegal: u32,
 }
@@ -74,30 +76,37 @@ impl Ledger {
     pub async fn apply(&self, batch: &ShardBatch) -> Result<Applied> {
         let arguments = Arguments::new(batch)?;
         let mut connection = self.acquire().await?;
-        let answer = arguments.call(batch, &mut connection).await;
-        match answer {
-            Ok(answer) => answer.into_applied(&arguments),
-            Err(cause) if is_not_here(&cause) => {
-                // On its way to another node, or unknown for good? The catalog on the coordinator knows.
-                let is_known: bool = sqlx::query_scalar(
-                    "SELECT EXISTS (SELECT FROM shard_catalog WHERE stock_shard_id = $1)",
-                )
-                .bind(batch.shard.get())
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(|cause| LedgerError::Read {
-                    what: "the shard catalog",
-                    cause,
-                })?;
-                if is_known {
-                    Err(failed(batch, cause))
-                } else {
-                    Err(LedgerError::UnknownShard { shard: batch.shard })
-                }
-            }
-            Err(cause) => Err(failed(batch, cause)),
+        let cause = match arguments.call(batch, &mut connection).await {
+            Ok(answer) => return answer.into_applied(&arguments),
+            Err(cause) => cause,
+        };
+        if is_gone(&mut connection, batch.shard, &cause).await? {
+            return Err(LedgerError::UnknownShard { shard: batch.shard });
         }
+        Err(failed(batch, cause))
     }
+}
+
+/// Did the function miss the row of the stock shard, and for good? One that is on its way to another node is still in the
+/// catalog on the coordinator.
+pub(crate) async fn is_gone(
+    connection: &mut sqlx::PgConnection,
+    shard: StockShardId,
+    cause: &sqlx::Error,
+) -> Result<bool> {
+    if !is_not_here(cause) {
+        return Ok(false);
+    }
+    let is_known: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM shard_catalog WHERE stock_shard_id = $1)")
+            .bind(shard.get())
+            .fetch_one(connection)
+            .await
+            .map_err(|cause| LedgerError::Read {
+                what: "the shard catalog",
+                cause,
+            })?;
+    Ok(!is_known)
 }
 
 fn failed(batch: &ShardBatch, cause: sqlx::Error) -> LedgerError {
@@ -204,7 +213,7 @@ impl<'a> Arguments<'a> {
             "SELECT event_epoch, shard_version, capacity, available, held, sold, place_codes, \
              illegal, row_order, row_version, row_state, row_reason, row_passed, row_buyer, \
              row_quantity, row_amount, row_created, row_updated, row_hold, row_provider, \
-             row_payment, row_secret FROM apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+             row_payment, row_secret, row_sold, row_returned FROM apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
              $12, $13, $14, $15, $16, $17, $18, $19)",
         )
         .bind(batch.shard.get())
@@ -379,6 +388,8 @@ struct Rows {
     row_provider: Option<Vec<Option<String>>>,
     row_payment: Option<Vec<Option<String>>>,
     row_secret: Option<Vec<Option<String>>>,
+    row_sold: Option<Vec<Option<i64>>>,
+    row_returned: Option<Vec<Option<i64>>>,
 }
 
 impl Answer {
@@ -390,7 +401,8 @@ impl Answer {
             sold,
             ..
         } = self;
-        let mut rows = self.rows.into_records()?;
+        let mut moves = Vec::new();
+        let mut rows = self.rows.into_records(&mut moves)?;
         let codes = self.place_codes.unwrap_or_default();
         if codes.len() != arguments.order.len() {
             return Err(LedgerError::Answer {
@@ -418,6 +430,7 @@ impl Answer {
             },
             places,
             touched,
+            moves,
             illegal: u32::try_from(self.illegal).unwrap_or(0),
         })
     }
@@ -451,8 +464,32 @@ fn decode(code: i16, order: Uuid, rows: &HashMap<Uuid, OrderRecord>) -> Result<P
     }
 }
 
+/// What became of the order's units once they were sold, in the order in which it happened.
+fn push_moves(
+    order: &OrderRecord,
+    sold: Option<i64>,
+    returned: Option<i64>,
+    moves: &mut Vec<StockMove>,
+) {
+    let ends = [State::Expired, State::Cancelled, State::PaymentFailed];
+    let was_over = ends.into_iter().any(|end| order.passed.contains(end));
+    let kind = if was_over {
+        MoveKind::Claimed
+    } else {
+        MoveKind::Sold
+    };
+    for (kind, version) in [(kind, sold), (MoveKind::Returned, returned)] {
+        moves.extend(version.map(|version| StockMove {
+            order: order.order,
+            quantity: order.quantity,
+            kind,
+            version,
+        }));
+    }
+}
+
 impl Rows {
-    fn into_records(self) -> Result<HashMap<Uuid, OrderRecord>> {
+    fn into_records(self, moves: &mut Vec<StockMove>) -> Result<HashMap<Uuid, OrderRecord>> {
         let orders = self.row_order.unwrap_or_default();
         let mut records = HashMap::with_capacity(orders.len());
         let missing = || LedgerError::Answer {
@@ -471,6 +508,8 @@ impl Rows {
         let mut provider = self.row_provider.unwrap_or_default().into_iter();
         let mut payment = self.row_payment.unwrap_or_default().into_iter();
         let mut secret = self.row_secret.unwrap_or_default().into_iter();
+        let mut sold = self.row_sold.unwrap_or_default().into_iter();
+        let mut returned = self.row_returned.unwrap_or_default().into_iter();
         for order_id in orders {
             let row = OrderRow {
                 // Any valid id: the caller knows the shard, and only the record is kept.
@@ -491,6 +530,9 @@ impl Rows {
                 payment_client_secret: secret.next().ok_or_else(missing)?,
             };
             let (reference, record) = row.into_record()?;
+            let sold = sold.next().ok_or_else(missing)?;
+            let returned = returned.next().ok_or_else(missing)?;
+            push_moves(&record, sold, returned, moves);
             records.insert(reference.order.0, record);
         }
         Ok(records)

@@ -63,6 +63,15 @@ pub enum LedgerError {
         #[source]
         cause: sqlx::Error,
     },
+    /// The capacity of a stock shard was not changed, or we do not know. The same adjustment again is safe.
+    #[error("could not adjust stock shard {shard}")]
+    Adjust {
+        /// The stock shard.
+        shard: StockShardId,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
     /// There is no such stock shard, also by the catalog: it was deleted, or never was.
     #[error("stock shard {shard} is unknown")]
     UnknownShard {
@@ -138,7 +147,9 @@ impl LedgerError {
                 ErrorClass::Ambiguous => ErrorClass::Retry,
                 class @ (ErrorClass::Retry | ErrorClass::Permanent | ErrorClass::Conflict) => class,
             },
-            Self::Write { cause, .. } | Self::Apply { cause, .. } => classify(cause),
+            Self::Write { cause, .. } | Self::Apply { cause, .. } | Self::Adjust { cause, .. } => {
+                classify(cause)
+            }
             Self::Migrate { cause } => {
                 if let sqlx::migrate::MigrateError::Execute(cause)
                 | sqlx::migrate::MigrateError::ExecuteMigration(cause, _) = cause
@@ -172,6 +183,7 @@ impl LedgerError {
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Apply { .. }
+            | Self::Adjust { .. }
             | Self::Unstorable { .. }
             | Self::ShardConflict { .. }
             | Self::Corrupt { .. }

@@ -7,6 +7,7 @@ use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 use sqlx::{Connection, FromRow, PgConnection};
 use ticket_core::{
     CategoryName, Currency, Epoch, EventId, EventName, InvalidId, Money, OrderId, StockShardId,
+    StockSource,
 };
 use uuid::Uuid;
 
@@ -49,6 +50,8 @@ pub struct EventRow {
     pub max_per_buyer: u32,
     /// Reservations per second that are let in; 0 is no limit.
     pub admission_per_second: u32,
+    /// Who says how many tickets there are.
+    pub stock_source: StockSource,
     /// Epoch of the newest warm-up. Read only: [`Ledger::write_event`] leaves it alone.
     pub epoch: Epoch,
     /// Grows with every change of any event. Read only.
@@ -79,6 +82,8 @@ pub struct EventShard {
     pub category: CategoryName,
     /// Partition of the order log that carries its commands.
     pub partition: i32,
+    /// Units that it was made with.
+    pub born_with: i64,
 }
 
 impl Ledger {
@@ -256,7 +261,8 @@ async fn update(
     sqlx::query(
         "UPDATE events SET title = $2, topic = $3, partitions = $4, opens_at = $5, closes_at = $6, \
          paused = $7, is_open = $8, is_closed = $9, hold_for_s = $10, processing_for_s = $11, \
-         max_per_buyer = $12, admission_per_second = $13, change = $14 WHERE event_id = $1",
+         max_per_buyer = $12, admission_per_second = $13, change = $14, stock_source = $15 \
+         WHERE event_id = $1",
     )
     .bind(row.id.0)
     .bind(&row.title)
@@ -272,6 +278,7 @@ async fn update(
     .bind(number(row.max_per_buyer))
     .bind(number(row.admission_per_second))
     .bind(change)
+    .bind(row.stock_source.number())
     .execute(&mut *transaction)
     .await?;
     let names: Vec<&str> = row
@@ -336,6 +343,7 @@ struct EventColumns {
     processing_for_s: i32,
     max_per_buyer: i32,
     admission_per_second: i32,
+    stock_source: i16,
     epoch: i64,
     change: i64,
 }
@@ -355,6 +363,7 @@ struct ShardColumns {
     stock_shard_id: i64,
     category: String,
     partition: i32,
+    born_with: i64,
 }
 
 macro_rules! event_columns {
@@ -362,7 +371,7 @@ macro_rules! event_columns {
         concat!(
             "SELECT event_id, namespace, name, owner_uid, title, topic, partitions, opens_at, \
              closes_at, paused, is_open, is_closed, hold_for_s, processing_for_s, max_per_buyer, \
-             admission_per_second, epoch, change FROM events WHERE opens_at IS NOT NULL AND ",
+             admission_per_second, stock_source, epoch, change FROM events WHERE opens_at IS NOT NULL AND ",
             $rest
         )
     };
@@ -395,7 +404,7 @@ async fn read(connection: &mut PgConnection, which: Which<'_>) -> Result<Vec<Eve
     .await
     .map_err(failed)?;
     let shards: Vec<ShardColumns> = sqlx::query_as(
-        "SELECT event_id, stock_shard_id, category, partition FROM shard_catalog \
+        "SELECT event_id, stock_shard_id, category, partition, born_with FROM shard_catalog \
          WHERE event_id = ANY ($1) ORDER BY number",
     )
     .bind(&ids)
@@ -434,6 +443,7 @@ fn assemble(
             id: StockShardId::new(row.stock_shard_id)?,
             category: CategoryName::new(&row.category)?,
             partition: row.partition,
+            born_with: row.born_with,
         };
         shards_of.entry(row.event_id).or_default().push(shard);
     }
@@ -458,6 +468,10 @@ fn assemble(
                 processing_for_s: number(row.processing_for_s),
                 max_per_buyer: number(row.max_per_buyer),
                 admission_per_second: number(row.admission_per_second),
+                stock_source: StockSource::from_number(row.stock_source).ok_or(InvalidId {
+                    what: "stock source",
+                    why: "the number is not known",
+                })?,
                 epoch: Epoch(row.epoch),
                 change: row.change,
                 categories: categories_of.remove(&row.event_id).unwrap_or_default(),

@@ -4,6 +4,7 @@
 //! It promises law 1 (`capacity = available + held + sold`, all at least 0) whatever is called in whatever order by
 //! however many, and that every call may be repeated. It does not know Kafka, Redis, HTTP or Kubernetes.
 
+mod adjust;
 mod adopt;
 mod apply;
 mod audit;
@@ -11,6 +12,7 @@ mod config;
 mod connect;
 mod error;
 mod events;
+mod feeds;
 mod migrate;
 mod orders;
 mod row;
@@ -18,6 +20,7 @@ mod settings;
 mod shards;
 mod topology;
 
+pub use adjust::{Adjusted, AdjustmentAsked, AdjustmentPlan, AdjustmentSource, ShardLevel};
 pub use adopt::{Adopted, EventClaim};
 pub use apply::{Applied, PlaceOutcome, ShardBatch};
 pub use audit::{AuditShard, AuditView, StuckOrder};
@@ -25,6 +28,7 @@ pub use config::{LedgerConfig, LedgerTls};
 pub use connect::Ledger;
 pub use error::LedgerError;
 pub use events::{CategoryRow, EventRow, EventShard};
+pub use feeds::{FeedShard, StockFeed};
 pub use migrate::Migrated;
 pub use orders::{OrderFilter, OrderPage};
 pub use settings::DatabaseSettings;

@@ -21,7 +21,7 @@ struct Function {
     delegated_by: Option<&'static str>,
 }
 
-const FUNCTIONS: [Function; 2] = [
+const FUNCTIONS: [Function; 3] = [
     Function {
         signature: "order_next(smallint,smallint)",
         definition: include_str!("../functions/order_next.sql"),
@@ -32,6 +32,11 @@ const FUNCTIONS: [Function; 2] = [
                     uuid[],smallint[],smallint[],timestamptz[],timestamptz[],smallint[],text[],text[],text[],\
                     text[],integer[])",
         definition: include_str!("../functions/apply_batch.sql"),
+        delegated_by: Some("p_id"),
+    },
+    Function {
+        signature: "adjust_stock(bigint,bigint,bigint)",
+        definition: include_str!("../functions/adjust_stock.sql"),
         delegated_by: Some("p_id"),
     },
 ];

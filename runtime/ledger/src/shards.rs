@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::{Connection, FromRow, PgConnection};
-use ticket_core::{CategoryName, Epoch, EventId, StockCounts, StockShardId};
+use ticket_core::{
+    Adjustment, CategoryName, Epoch, EventId, ShardStock, StockCounts, StockShardId,
+};
 
 use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
@@ -38,6 +40,8 @@ pub struct StockShardRow {
     pub version: i64,
     /// Its counters.
     pub counts: StockCounts,
+    /// The newest adjustment that it has met.
+    pub adjustment: Adjustment,
 }
 
 /// What a seed of the stock store starts from. Orders come in pages: [`Ledger::event_orders`].
@@ -56,8 +60,21 @@ pub struct SeedView {
 pub struct SeedCategory {
     /// Its name.
     pub name: CategoryName,
-    /// Its stock shards, each with its available units.
-    pub shards: Vec<(StockShardId, i64)>,
+    /// Its stock shards.
+    pub shards: Vec<ShardStock>,
+}
+
+impl StockShardRow {
+    /// What the stock store has to know of it.
+    #[must_use]
+    pub const fn to_stock(&self) -> ShardStock {
+        ShardStock {
+            shard: self.id,
+            available: self.counts.available,
+            capacity: self.counts.capacity,
+            adjustment: self.adjustment,
+        }
+    }
 }
 
 impl Ledger {
@@ -146,7 +163,7 @@ impl Ledger {
         let ids = shard_ids(&mut connection, event).await?;
         let rows: Vec<StockColumns> = sqlx::query_as(
             "SELECT stock_shard_id, category, partition, capacity, available, held, sold, epoch, \
-             version FROM stock_shards WHERE stock_shard_id = ANY ($1)",
+             version, adjustment FROM stock_shards WHERE stock_shard_id = ANY ($1)",
         )
         .bind(&ids)
         .fetch_all(&mut *connection)
@@ -178,9 +195,7 @@ impl Ledger {
             .into_iter()
             .map(|category| {
                 let of_category = stock.iter().filter(|shard| shard.category == category.name);
-                let shards = of_category
-                    .map(|shard| (shard.id, shard.counts.available))
-                    .collect();
+                let shards = of_category.map(StockShardRow::to_stock).collect();
                 SeedCategory {
                     name: category.name,
                     shards,
@@ -218,18 +233,21 @@ async fn insert(
 ) -> std::result::Result<(), sqlx::Error> {
     let ids: Vec<i64> = shards.iter().map(|shard| shard.id.get()).collect();
     let categories: Vec<&str> = shards.iter().map(|shard| shard.category.as_str()).collect();
+    let capacities: Vec<i64> = shards.iter().map(|shard| shard.capacity.into()).collect();
     let partitions: Vec<i32> = shards.iter().map(|shard| shard.partition).collect();
     sqlx::query(
-        "INSERT INTO shard_catalog (stock_shard_id, event_id, number, category, partition) \
-         SELECT u.id, $1, $2 + u.position - 1, u.category, u.partition \
-         FROM unnest($3::bigint[], $4::text[], $5::integer[]) \
-         WITH ORDINALITY AS u(id, category, partition, position)",
+        "INSERT INTO shard_catalog \
+         (stock_shard_id, event_id, number, category, partition, born_with) \
+         SELECT u.id, $1, $2 + u.position - 1, u.category, u.partition, u.capacity \
+         FROM unnest($3::bigint[], $4::text[], $5::integer[], $6::bigint[]) \
+         WITH ORDINALITY AS u(id, category, partition, capacity, position)",
     )
     .bind(event.0)
     .bind(i64::try_from(first_number).unwrap_or(i64::MAX))
     .bind(&ids)
     .bind(&categories)
     .bind(&partitions)
+    .bind(&capacities)
     .execute(&mut *transaction)
     .await?;
     // One by one: on Citus each goes to its own node, and there are a few hundred at most in an event's life.
@@ -261,6 +279,7 @@ struct StockColumns {
     sold: i64,
     epoch: i64,
     version: i64,
+    adjustment: i64,
 }
 
 impl StockColumns {
@@ -289,6 +308,7 @@ impl StockColumns {
                 held,
                 sold,
             },
+            adjustment: Adjustment(self.adjustment),
         })
     }
 }

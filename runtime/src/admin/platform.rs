@@ -56,7 +56,15 @@ pub(super) async fn lag(State(admin): State<Arc<Admin>>) -> Result<Json<List<Lag
     let prefix = &admin.parts.prefix;
     let order_logs = admin.parts.catalog.snapshot().topics();
     let mut items = group_lag(&admin, &prefix.group("processor"), &order_logs).await?;
-    items.extend(group_lag(&admin, &prefix.group("payments"), &[prefix.order_events()]).await?);
+    for (group, topic) in [
+        ("payments", prefix.order_events()),
+        ("notifier", prefix.order_events()),
+        ("sync-relay", prefix.order_events()),
+        ("sync-changes", prefix.stock_facts()),
+        ("sync-reseller", prefix.reseller_stock()),
+    ] {
+        items.extend(group_lag(&admin, &prefix.group(group), &[topic]).await?);
+    }
     Ok(Json(List::whole(items)))
 }
 

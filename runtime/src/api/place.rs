@@ -338,11 +338,7 @@ impl Api {
         shard: &ShardEntry,
         command: &Command,
     ) -> Result<i64, Problem> {
-        let id = OrderRef {
-            order: command.order(),
-            shard: command.shard(),
-        };
-        let key = id.to_string();
+        let key = command.key();
         let payload = command.encode();
         // Only a request whose trace is kept has a header.
         let header = trace::outgoing().map(traced::header);
@@ -356,7 +352,7 @@ impl Api {
             })
             .await
             .map_err(|error| {
-                warn!(error = %ticket_telemetry::chain(&error), code = error.code(), order = %id, "command not written");
+                warn!(error = %ticket_telemetry::chain(&error), code = error.code(), order = key, "command not written");
                 Problem::unavailable("the order log")
             })
     }

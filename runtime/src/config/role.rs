@@ -27,6 +27,10 @@ pub enum Role {
     Payments,
     /// Looks after the stock store
     Keeper,
+    /// Tells buyers' systems what became of orders
+    Notifier,
+    /// Keeps the reseller's books and ours equal
+    Sync,
     /// All of the above in one process
     All,
     /// A payment provider for local use that speaks Stripe's API
@@ -69,6 +73,8 @@ impl Role {
             Self::Processor => "runtime-processor",
             Self::Payments => "runtime-payments",
             Self::Keeper => "runtime-keeper",
+            Self::Notifier => "runtime-notifier",
+            Self::Sync => "runtime-sync",
             Self::All => "runtime",
             Self::Sandbox => "sandbox",
             Self::Migrate => "migrate",

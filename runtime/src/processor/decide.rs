@@ -1,11 +1,12 @@
-//! From messages to decisions: sort a batch by stock shard, then one ledger call per stock shard.
+//! From messages to decisions: sort a batch by stock shard, then one ledger call per stock shard, and a second one where its
+//! capacity is adjusted.
 
 use std::time::Instant;
 
 use metrics::{counter, histogram};
 use ticket_bus::{Record, TopicPartition};
-use ticket_core::{Command, FactBatch, OrderRef, StockShardId, clock};
-use ticket_ledger::{LedgerError, ShardBatch};
+use ticket_core::{Adjust, Command, FactBatch, OrderRef, StockShardId, clock};
+use ticket_ledger::{Ledger, LedgerError, ShardBatch};
 use ticket_telemetry::trace;
 use tracing::warn;
 
@@ -13,11 +14,14 @@ use super::{ProcessError, Shared, facts};
 use crate::catalog::ShardEntry;
 use crate::traced::{self, Traces};
 
-/// What one ledger call shall decide.
+/// What the ledger shall decide on one stock shard.
 pub(super) struct Work {
     shard: ShardEntry,
     batch: ShardBatch,
     traces: Traces,
+    /// The newest adjustment; older ones of the same batch are done with it. Comes after all that moves orders, so that it
+    /// takes back no unit that an order before it has a right to.
+    adjust: Option<Adjust>,
 }
 
 /// What one ledger call decided, and whose traces are kept.
@@ -55,6 +59,7 @@ pub(super) async fn sort(
                 shard: entry,
                 batch,
                 traces: Traces::default(),
+                adjust: None,
             });
             work.len() - 1
         } else {
@@ -62,20 +67,29 @@ pub(super) async fn sort(
             continue;
         };
         // The ledger finds the orders of an event by the beginning of their ids.
-        if !command.order().may_be_of(work[at].shard.event.id()) {
+        let event = work[at].shard.event.id();
+        if command.order().is_some_and(|order| !order.may_be_of(event)) {
             put_aside(shared, source, record, "order of another event").await?;
             continue;
         }
-        if let Some(trace) = traced::of_command(record) {
-            let of = OrderRef {
-                order: command.order(),
-                shard: id,
-            };
+        if let Some(trace) = traced::of_command(record)
+            && let Some(order) = command.order()
+        {
+            let of = OrderRef { order, shard: id };
             work[at].traces.push(of, trace);
         }
         match command {
             Command::Place(place) => work[at].batch.places.push(place),
             Command::Order(command) => work[at].batch.commands.push(command),
+            Command::Adjust(adjust) => {
+                let known = &mut work[at].adjust;
+                if known
+                    .as_ref()
+                    .is_none_or(|known| known.adjustment < adjust.adjustment)
+                {
+                    *known = Some(adjust);
+                }
+            }
         }
     }
     Ok(work)
@@ -126,25 +140,51 @@ async fn put_aside(
         .map_err(ProcessError::DeadLetter)
 }
 
-/// Has the ledger decide `work`; `None` if the stock shard is gone for good.
-pub(super) async fn decide(shared: &Shared, work: Work) -> Result<Option<Decided>, ProcessError> {
-    let begun = Instant::now();
-    let (spans, traces) = spans(&work);
-    let applied = shared.ledger.apply(&work.batch).await;
-    drop(spans);
-    let applied = match applied {
-        Ok(applied) => applied,
+/// Has the ledger decide `work`; nothing if the stock shard is gone for good.
+pub(super) async fn decide(shared: &Shared, work: Work) -> Result<Vec<Decided>, ProcessError> {
+    match decide_all(&shared.ledger, work).await {
+        Ok(decided) => Ok(decided),
         // The sale was deleted, log and all, while we read its last messages.
         Err(LedgerError::UnknownShard { shard }) => {
             warn!(%shard, "batch for a sale that is gone");
-            return Ok(None);
+            Ok(Vec::new())
         }
-        Err(error) => return Err(ProcessError::Decide(error)),
-    };
-    histogram!("ticket_ledger_batch_seconds").record(begun.elapsed());
-    let facts = facts::facts(&work.shard, work.batch, applied);
-    facts::count(&facts);
-    Ok(Some(Decided { facts, traces }))
+        Err(error) => Err(ProcessError::Decide(error)),
+    }
+}
+
+async fn decide_all(ledger: &Ledger, work: Work) -> Result<Vec<Decided>, LedgerError> {
+    let mut decided = Vec::with_capacity(1);
+    let (spans, traces) = spans(&work);
+    let Work {
+        shard,
+        batch,
+        adjust,
+        ..
+    } = work;
+    if !batch.places.is_empty() || !batch.commands.is_empty() {
+        let begun = Instant::now();
+        let applied = ledger.apply(&batch).await?;
+        drop(spans);
+        histogram!("ticket_ledger_batch_seconds").record(begun.elapsed());
+        let facts = facts::facts(&shard, batch, applied);
+        facts::count(&facts);
+        decided.push(Decided { facts, traces });
+    }
+    if let Some(Adjust {
+        shard: id,
+        adjustment,
+        capacity,
+        ..
+    }) = adjust
+    {
+        let adjusted = ledger.adjust(id, adjustment, capacity).await?;
+        decided.push(Decided {
+            facts: facts::of_adjustment(&shard, id, &adjusted),
+            traces: Traces::default(),
+        });
+    }
+    Ok(decided)
 }
 
 /// A span for each order whose trace is kept; they last as long as the ledger call that all share. What follows from the

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use metrics::counter;
 use ticket_core::names::ORDER_EVENTS_PARTITIONS;
 use ticket_core::{FactBatch, OrderId, OrderRecord, Passed, State, StockShardId};
-use ticket_ledger::{Applied, PlaceOutcome, ShardBatch};
+use ticket_ledger::{Adjusted, Applied, PlaceOutcome, ShardBatch};
 
 use crate::catalog::ShardEntry;
 
@@ -30,6 +30,7 @@ pub(super) fn facts(shard: &ShardEntry, batch: ShardBatch, applied: Applied) -> 
         stock,
         places: outcomes,
         touched,
+        moves,
         ..
     } = applied;
     let mut orders = Vec::with_capacity(places.len() + touched.len());
@@ -69,6 +70,29 @@ pub(super) fn facts(shard: &ShardEntry, batch: ShardBatch, applied: Applied) -> 
         version,
         stock,
         orders,
+        moves,
+        adjustment: None,
+    }
+}
+
+/// What an adjustment left. A repeat tells the same again.
+pub(super) fn of_adjustment(
+    shard: &ShardEntry,
+    id: StockShardId,
+    adjusted: &Adjusted,
+) -> FactBatch {
+    FactBatch {
+        event: shard.event.id(),
+        event_name: shard.event.name().clone(),
+        category: shard.category().name.clone(),
+        currency: shard.category().price.currency,
+        shard: id,
+        epoch: adjusted.epoch,
+        version: adjusted.version,
+        stock: adjusted.stock,
+        orders: Vec::new(),
+        moves: Vec::new(),
+        adjustment: Some(adjusted.adjustment),
     }
 }
 

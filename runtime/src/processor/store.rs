@@ -1,11 +1,12 @@
 //! Brings the stock store in line with what the ledger decided. Invariant, per stock shard: units in the store =
 //! available in the ledger - units of orders that are reserved but not decided. So an order that the ledger keeps is
 //! settled (no longer pending), one that it turned down or gave back is released, and one whose late money claimed its
-//! units again takes them back. Each is idempotent by the order's record and fenced by the epoch of the ledger's row.
+//! units again takes them back; a changed capacity changes both sides by as much. Each is idempotent, by the order's
+//! record or the adjustment's number, and fenced by the epoch of the ledger's row.
 
 use ticket_core::machine::Units;
-use ticket_core::{FactBatch, OrderId, OrderRecord, Reason, State};
-use ticket_stock::{Claim, Claimed, Release, Released, StockError, StockStore};
+use ticket_core::{FactBatch, OrderId, OrderRecord, Reason, ShardStock, State};
+use ticket_stock::{Claim, Claimed, Readjusted, Release, Released, StockError, StockStore};
 use tracing::debug;
 
 use super::Decided;
@@ -37,6 +38,17 @@ pub(super) async fn bring_in_line(
                 .await?
             {
                 report_claim(facts, outcome);
+            }
+        }
+        if let Some(adjustment) = facts.adjustment {
+            let stock_shard = ShardStock {
+                shard: facts.shard,
+                available: facts.stock.available,
+                capacity: facts.stock.capacity,
+                adjustment,
+            };
+            for outcome in stock.adjust(event, category, epoch, &[stock_shard]).await? {
+                report_adjustment(facts, outcome);
             }
         }
     }
@@ -102,6 +114,15 @@ fn report_claim(facts: &FactBatch, outcome: Claimed) {
         Claimed::Taken | Claimed::HasThem => {}
         Claimed::NotArmed | Claimed::StoreOlder | Claimed::StoreNewer => {
             debug!(shard = %facts.shard, ?outcome, "claim left to a seed");
+        }
+    }
+}
+
+fn report_adjustment(facts: &FactBatch, outcome: Readjusted) {
+    match outcome {
+        Readjusted::Counted | Readjusted::Nothing => {}
+        Readjusted::NotArmed | Readjusted::StoreOlder | Readjusted::StoreNewer => {
+            debug!(shard = %facts.shard, ?outcome, "adjustment left to a seed");
         }
     }
 }

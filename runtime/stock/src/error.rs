@@ -62,6 +62,15 @@ pub enum StockError {
         #[source]
         cause: RedisError,
     },
+    /// Capacities that the ledger changed.
+    #[error("could not adjust stock of event {event}")]
+    Adjust {
+        /// The sale.
+        event: EventId,
+        /// What the client or the server said.
+        #[source]
+        cause: RedisError,
+    },
     /// Orders that are decided.
     #[error("could not settle {orders} orders of event {event}")]
     Settle {
@@ -164,6 +173,7 @@ impl StockError {
             | Self::Reserve { cause, .. }
             | Self::Release { cause, .. }
             | Self::Claim { cause, .. }
+            | Self::Adjust { cause, .. }
             | Self::Settle { cause, .. }
             | Self::Record { cause, .. }
             | Self::Read { cause, .. }

@@ -34,6 +34,8 @@ pub use record::StoreRecord;
 pub use reserve::{Reserve, Reserved};
 pub use seed::{STAGE_BATCH_ORDERS, STAGED_KEEP, Seed, SeedCategory, Seeded};
 pub use settings::RedisSettings;
-pub use settle::{Claim, Claimed, RELEASE_BATCH_ORDERS, Release, Released, SETTLE_BATCH_ORDERS};
+pub use settle::{
+    Claim, Claimed, RELEASE_BATCH_ORDERS, Readjusted, Release, Released, SETTLE_BATCH_ORDERS,
+};
 pub use store::StockStore;
 pub use view::{KNOWN_ORDERS_MAX, PENDING_PAGE_FIELDS, PENDING_PAGES_MAX, Pending};

@@ -2,24 +2,25 @@
 
 /// Name of the library. A change that an older program could not live with gets a new name (and new function names), so
 /// that both can be on one server; loading over a library of the same name would disarm every event.
-pub const LIBRARY: &str = "ticket_stock_v1";
+pub const LIBRARY: &str = "ticket_stock_v2";
 
 /// The library. Only ever called with FCALL: a client that reloads scripts by itself revives stale stock.
 pub const SOURCE: &str = include_str!("stock.lua");
 
-pub(crate) const RESERVE: &str = "st1_reserve";
-pub(crate) const RELEASE: &str = "st1_release";
-pub(crate) const CLAIM: &str = "st1_claim";
-pub(crate) const SETTLE: &str = "st1_settle";
-pub(crate) const STAGE: &str = "st1_stage";
-pub(crate) const SEED: &str = "st1_seed";
-pub(crate) const CLOSE: &str = "st1_close";
-pub(crate) const STATE: &str = "st1_state";
-pub(crate) const COUNTS: &str = "st1_counts";
-pub(crate) const RECORD: &str = "st1_record";
-pub(crate) const KNOWN: &str = "st1_known";
-pub(crate) const PENDING: &str = "st1_pending";
-pub(crate) const PENDING_COUNT: &str = "st1_pending_count";
+pub(crate) const RESERVE: &str = "st2_reserve";
+pub(crate) const RELEASE: &str = "st2_release";
+pub(crate) const CLAIM: &str = "st2_claim";
+pub(crate) const ADJUST: &str = "st2_adjust";
+pub(crate) const SETTLE: &str = "st2_settle";
+pub(crate) const STAGE: &str = "st2_stage";
+pub(crate) const SEED: &str = "st2_seed";
+pub(crate) const CLOSE: &str = "st2_close";
+pub(crate) const STATE: &str = "st2_state";
+pub(crate) const COUNTS: &str = "st2_counts";
+pub(crate) const RECORD: &str = "st2_record";
+pub(crate) const KNOWN: &str = "st2_known";
+pub(crate) const PENDING: &str = "st2_pending";
+pub(crate) const PENDING_COUNT: &str = "st2_pending_count";
 
 #[cfg(test)]
 mod tests {
@@ -31,6 +32,7 @@ mod tests {
             RESERVE,
             RELEASE,
             CLAIM,
+            ADJUST,
             SETTLE,
             STAGE,
             SEED,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ticket_core::names::StockKeys;
-use ticket_core::{CategoryName, Epoch, EventId, StockShardId};
+use ticket_core::{CategoryName, Epoch, EventId, ShardStock};
 
 use crate::error::StockError;
 use crate::library;
@@ -24,8 +24,9 @@ pub const STAGED_KEEP: Duration = Duration::from_hours(1);
 pub struct SeedCategory {
     /// Its name.
     pub name: CategoryName,
-    /// Its stock shards with their available units; at least one.
-    pub shards: Vec<(StockShardId, i64)>,
+    /// Its stock shards; at least one. Whoever seeds a sale that is open reads the ledger again afterwards and calls
+    /// [`StockStore::adjust`] for what was adjusted meanwhile: the store refuses adjustments while it is not armed.
+    pub shards: Vec<ShardStock>,
 }
 
 /// All of an event's stock at one epoch.
@@ -109,10 +110,12 @@ impl StockStore {
             .map(|category| keys.counts(&category.name))
             .collect();
         let (orders, pending, buyers) = (keys.orders(), keys.pending(), keys.buyers());
+        let capacities = keys.capacities();
         let mut all = vec![
             orders.as_str(),
             pending.as_str(),
             buyers.as_str(),
+            capacities.as_str(),
             staged_orders.as_str(),
             staged_buyers.as_str(),
         ];
@@ -121,8 +124,11 @@ impl StockStore {
         call.arg(epoch.0).arg(seed.max_per_buyer).arg(seed.staged);
         for category in &seed.categories {
             call.arg(category.shards.len());
-            for (shard, units) in &category.shards {
-                call.arg(shard.get()).arg(*units);
+            for stock in &category.shards {
+                call.arg(stock.shard.get())
+                    .arg(stock.available)
+                    .arg(stock.capacity)
+                    .arg(stock.adjustment.0);
             }
         }
         let reply = self.connection.call(&call).await.map_err(failed)?;
@@ -149,8 +155,13 @@ impl StockStore {
             .iter()
             .map(|category| keys.counts(category))
             .collect();
-        let (orders, pending, buyers) = (keys.orders(), keys.pending(), keys.buyers());
-        let mut all = vec![orders.as_str(), pending.as_str(), buyers.as_str()];
+        let own = [
+            keys.orders(),
+            keys.pending(),
+            keys.buyers(),
+            keys.capacities(),
+        ];
+        let mut all: Vec<&str> = own.iter().map(String::as_str).collect();
         all.extend(counts.iter().map(String::as_str));
         self.connection
             .call(&fcall(library::CLOSE, &all))
@@ -206,8 +217,13 @@ mod tests {
     fn all_keys_of_an_event_are_in_one_slot_and_no_two_are_the_same() {
         let event = EventId(uuid::Uuid::from_u128(0x1234));
         let keys = StockKeys::new(event);
-        let names = ["o", "p", "b", "vip", "h", "next"];
-        let mut all = vec![keys.orders(), keys.pending(), keys.buyers()];
+        let names = ["o", "p", "b", "c", "vip", "h", "next"];
+        let mut all = vec![
+            keys.orders(),
+            keys.pending(),
+            keys.buyers(),
+            keys.capacities(),
+        ];
         all.extend(
             names
                 .iter()

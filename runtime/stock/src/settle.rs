@@ -1,8 +1,10 @@
-//! After the ledger: releases, claims and settled orders, in batches.
+//! After the ledger: releases, claims, settled orders and adjusted capacities, in batches.
 
 use redis::{RedisError, Value};
 use ticket_core::names::StockKeys;
-use ticket_core::{BuyerId, CategoryName, Epoch, EventId, OrderId, StockShardId, clock};
+use ticket_core::{
+    BuyerId, CategoryName, Epoch, EventId, OrderId, ShardStock, StockShardId, clock,
+};
 
 use crate::error::StockError;
 use crate::library;
@@ -76,7 +78,53 @@ pub enum Claimed {
     StoreNewer,
 }
 
+/// What became of an adjustment of a stock shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readjusted {
+    /// The count has followed.
+    Counted,
+    /// The count contains this adjustment or a newer one, or the stock shard is not for sale here: it was made after the
+    /// seed.
+    Nothing,
+    /// The event is not armed; the next seed counts it.
+    NotArmed,
+    /// The store is at an older epoch than the ledger's row: it will be seeded, which counts it.
+    StoreOlder,
+    /// The store is at a newer epoch: its seed has counted it.
+    StoreNewer,
+}
+
 impl StockStore {
+    /// The counts of stock shards follow the capacities that the ledger has given them; all are of one category. `epoch` is
+    /// that of the ledger's rows. Answers in the order of `shards`.
+    ///
+    /// Idempotent by the adjustment: an older one than the count contains is dropped, whatever the order of the calls.
+    pub async fn adjust(
+        &self,
+        event: EventId,
+        category: &CategoryName,
+        epoch: Epoch,
+        shards: &[ShardStock],
+    ) -> Result<Vec<Readjusted>, StockError> {
+        let failed = |cause| StockError::Adjust { event, cause };
+        let keys = StockKeys::new(event);
+        let (counts, orders, capacities) =
+            (keys.counts(category), keys.orders(), keys.capacities());
+        let mut outcomes = Vec::with_capacity(shards.len());
+        for batch in shards.chunks(RELEASE_BATCH_ORDERS) {
+            let mut call = fcall(library::ADJUST, &[&counts, &orders, &capacities]);
+            call.arg(epoch.0);
+            for stock in batch {
+                call.arg(stock.shard.get())
+                    .arg(stock.capacity)
+                    .arg(stock.adjustment.0);
+            }
+            let reply = self.connection.call(&call).await.map_err(failed)?;
+            read(&reply, batch.len(), readjusted, &mut outcomes).map_err(failed)?;
+        }
+        Ok(outcomes)
+    }
+
     /// Takes the units of orders away, with or without giving them back to the stock. All orders are of one category.
     /// `epoch` is that of the ledger's row in the transaction that decided. Answers in the order of `releases`.
     ///
@@ -213,6 +261,17 @@ fn released(code: i64) -> Option<Released> {
         -2 => Some(Released::NotArmed),
         -3 => Some(Released::StoreNewer),
         -4 => Some(Released::StoreOlder),
+        _ => None,
+    }
+}
+
+fn readjusted(code: i64) -> Option<Readjusted> {
+    match code {
+        0 => Some(Readjusted::Nothing),
+        1 => Some(Readjusted::Counted),
+        -2 => Some(Readjusted::NotArmed),
+        -3 => Some(Readjusted::StoreNewer),
+        -4 => Some(Readjusted::StoreOlder),
         _ => None,
     }
 }

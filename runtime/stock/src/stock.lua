@@ -1,4 +1,4 @@
-#!lua name=ticket_stock_v1
+#!lua name=ticket_stock_v2
 -- The fast gate in front of the ledger. One call is one atomic step.
 --
 -- armed[o] = epoch that THIS server process was seeded with, by the event's orders key. It lives only in the Lua state
@@ -11,6 +11,7 @@
 --   o  order id -> record; meta field e = epoch
 --   p  order id -> time, of orders that nobody decided yet
 --   b  buyer -> units held and paid, over all categories
+--   c  stock shard id -> adjustment|capacity that its count contains
 -- A record: mark|category|shard|quantity|epoch|time|buyer. Mark R = has its units, V = void. The buyer stands last,
 -- because identity providers use '|' in their ids. Times are microseconds since 1970 by the caller's clock.
 --
@@ -282,6 +283,41 @@ local function claim(K, A)
   return replies
 end
 
+-- The ledger has given stock shards another capacity. What is reserved and not decided stays counted, so a count may fall
+-- below zero until the ledger has refused it.
+-- KEYS h o c   ARGV epoch, then for each stock shard: id, capacity, adjustment
+-- reply: array with, for each stock shard, 1 adjusted, 0 this or a newer adjustment is counted, or the stock shard came after
+-- the seed; or one integer < 0 for all
+local function adjust(K, A)
+  local H, O, C = K[1], K[2], K[3]
+  local epoch, shards = A[1], (#A - 1) / 3
+  if #K ~= 3 or not category_of(H) then return bad('keys of adjust') end
+  if not whole(epoch, 1) then return bad('epoch') end
+  if shards < 1 or shards % 1 ~= 0 or shards > BATCH_MAX then return bad('number of stock shards') end
+  for i = 2, #A, 3 do
+    if not whole(A[i], 1) then return bad('stock shard') end
+    if not whole(A[i + 1], 0) then return bad('capacity') end
+    if not whole(A[i + 2], 1) then return bad('adjustment') end
+  end
+  local no = refusal(H, O, epoch)
+  if no then return no end
+
+  local replies = {}
+  for n = 1, shards do
+    local i = 3 * n - 1
+    local s, capacity, adjustment = A[i], A[i + 1], A[i + 2]
+    local counted, before = string.match(redis.call('HGET', C, s) or '', '^(%d+)|(%d+)$')
+    replies[n] = 0
+    if counted and tonumber(adjustment) > tonumber(counted) then
+      redis.call('HINCRBY', H, s, string.format('%.0f', tonumber(capacity) - tonumber(before)))
+      redis.call('HSET', C, s, adjustment .. '|' .. capacity)
+      redis.call('HDEL', H, 'x')            -- more may fit now, or nothing any more, which the next scan shall notice
+      replies[n] = 1
+    end
+  end
+  return replies
+end
+
 -- KEYS o p   ARGV epoch, then orders. They are decided: nobody needs to ask after them any more.
 -- reply: how many had been pending. Of another epoch or not armed: 0, the seed has emptied the list.
 local function settle(K, A)
@@ -325,42 +361,44 @@ local function stage(K, A)
   return redis.call('HLEN', K[1])
 end
 
--- KEYS o p b, staged o, staged b, then h of each category
+-- KEYS o p b c, staged o, staged b, then h of each category
 -- ARGV epoch, units that one buyer may have (0 = no limit), orders staged,
---      then for each category: number of stock shards, then for each of them: id, units
+--      then for each category: number of stock shards, then for each of them: id, units, capacity, adjustment
 -- reply: 0 seeded and armed (also when this very epoch is armed already)   -1 not what was staged is there
 --        n > 0 fenced: epoch n is in place, this one or a newer one
 local function seed(K, A)
-  local O, P, B, SO, SB, epoch = K[1], K[2], K[3], K[4], K[5], A[1]
+  local O, P, B, C, SO, SB, epoch = K[1], K[2], K[3], K[4], K[5], K[6], A[1]
   local n, staged = whole(epoch, 1), whole(A[3], 0)
-  if #K < 6 then return bad('keys of seed') end
+  if #K < 7 then return bad('keys of seed') end
   if not n then return bad('epoch') end
   if not whole(A[2], 0) then return bad('units of one buyer') end
   if not staged then return bad('orders staged') end
   local at, ids = 4, {}
-  for k = 6, #K do
+  for k = 7, #K do
     local shards = whole(A[at], 1)
     if not category_of(K[k]) then return bad('category') end
     if not shards then return bad('number of stock shards') end
-    for i = at + 1, at + 2 * shards, 2 do
+    for i = at + 1, at + 4 * shards, 4 do
       if not whole(A[i], 1) or ids[A[i]] then return bad('stock shard') end
       if not whole(A[i + 1], 0) then return bad('units') end
+      if not whole(A[i + 2], 0) then return bad('capacity') end
+      if not whole(A[i + 3], 0) then return bad('adjustment') end
       ids[A[i]] = true
     end
-    at = at + 1 + 2 * shards
+    at = at + 1 + 4 * shards
   end
   if at ~= #A + 1 then return bad('number of arguments of seed') end
 
   if armed[O] == epoch and is_armed(O) then return 0 end
   local newest = math.max(tonumber(armed[O] or 0), tonumber(redis.call('HGET', O, 'e') or 0))
-  for k = 6, #K do
+  for k = 7, #K do
     newest = math.max(newest, tonumber(redis.call('HGET', K[k], 'e') or 0))
   end
   if newest >= n then return newest end
   if redis.call('HLEN', SO) ~= staged then return -1 end
 
   armed[O] = nil
-  redis.call('UNLINK', O, P, B)
+  redis.call('UNLINK', O, P, B, C)
   if redis.call('EXISTS', SO) == 1 then
     redis.call('RENAME', SO, O)
     redis.call('PERSIST', O)
@@ -371,20 +409,23 @@ local function seed(K, A)
   end
   redis.call('HSET', O, 'e', epoch)
   at = 4
-  for k = 6, #K do
-    local last = at + 2 * tonumber(A[at])
+  for k = 7, #K do
+    local last = at + 4 * tonumber(A[at])
     redis.call('UNLINK', K[k])
     redis.call('HSET', K[k], 'l', A[2], 'e', epoch)
-    for i = at + 1, last, 2 do redis.call('HSET', K[k], A[i], A[i + 1]) end
+    for i = at + 1, last, 4 do
+      redis.call('HSET', K[k], A[i], A[i + 1])
+      redis.call('HSET', C, A[i], A[i + 3] .. '|' .. A[i + 2])
+    end
     at = last + 1
   end
   armed[O] = epoch
   return 0
 end
 
--- KEYS o p b, then h of each category. The end of a sale: disarms and drops.
+-- KEYS o p b c, then h of each category. The end of a sale: disarms and drops.
 local function close(K)
-  if #K < 3 then return bad('keys of close') end
+  if #K < 4 then return bad('keys of close') end
   armed[K[1]], admitted[K[1]] = nil, nil
   redis.call('UNLINK', unpack(K))
   return 1
@@ -460,19 +501,20 @@ local function pending_count(K)
   return is_armed(K[1]) and redis.call('HLEN', K[2]) or 0
 end
 
-redis.register_function('st1_reserve', reserve)
-redis.register_function('st1_release', release)
-redis.register_function('st1_claim', claim)
-redis.register_function('st1_settle', settle)
-redis.register_function('st1_stage', stage)
-redis.register_function('st1_seed', seed)
-redis.register_function('st1_close', close)
+redis.register_function('st2_reserve', reserve)
+redis.register_function('st2_release', release)
+redis.register_function('st2_claim', claim)
+redis.register_function('st2_adjust', adjust)
+redis.register_function('st2_settle', settle)
+redis.register_function('st2_stage', stage)
+redis.register_function('st2_seed', seed)
+redis.register_function('st2_close', close)
 local function register_reader(name, callback)
   redis.register_function{ function_name = name, callback = callback, flags = { 'no-writes' } }
 end
-register_reader('st1_state', state)
-register_reader('st1_counts', counts)
-register_reader('st1_record', record)
-register_reader('st1_known', known_of)
-register_reader('st1_pending', pending)
-register_reader('st1_pending_count', pending_count)
+register_reader('st2_state', state)
+register_reader('st2_counts', counts)
+register_reader('st2_record', record)
+register_reader('st2_known', known_of)
+register_reader('st2_pending', pending)
+register_reader('st2_pending_count', pending_count)

@@ -135,6 +135,21 @@ pub enum TestkitError {
         #[source]
         cause: sqlx::Error,
     },
+    /// Kafka did not do what a reseller asked of it.
+    #[error("the reseller could not {action}")]
+    Kafka {
+        /// A verb with its object.
+        action: String,
+        /// Why.
+        #[source]
+        cause: rdkafka::error::KafkaError,
+    },
+    /// What the platform told a reseller does not fit into its books.
+    #[error("the reseller's books do not agree: {found}")]
+    Books {
+        /// What differs.
+        found: String,
+    },
     /// A setting from the environment cannot be used.
     #[error("{name} cannot be used: {reason}")]
     Setting {
@@ -160,7 +175,9 @@ impl TestkitError {
                 ErrorClass::Retry
             }
             Self::PortTaken { .. } => ErrorClass::Conflict,
-            Self::Database { .. } | Self::WouldNotStop { .. } => ErrorClass::Ambiguous,
+            Self::Database { .. } | Self::Kafka { .. } | Self::WouldNotStop { .. } => {
+                ErrorClass::Ambiguous
+            }
             Self::ToolMissing { .. }
             | Self::NotBuilt { .. }
             | Self::File { .. }
@@ -169,6 +186,7 @@ impl TestkitError {
             | Self::Died { .. }
             | Self::Signal { .. }
             | Self::Command { .. }
+            | Self::Books { .. }
             | Self::Setting { .. } => ErrorClass::Permanent,
         }
     }
@@ -191,6 +209,8 @@ impl TestkitError {
             Self::WouldNotStop { .. } => "would-not-stop",
             Self::Command { .. } => "command-failed",
             Self::Database { .. } => "database-failed",
+            Self::Kafka { .. } => "kafka-failed",
+            Self::Books { .. } => "books-differ",
             Self::Setting { .. } => "setting-refused",
             Self::Cancelled => "cancelled",
         }

@@ -3,12 +3,14 @@
 //!
 //! It promises that a server which was started really answers, that the one who answers is the one who was started, that
 //! ports are free and are kept over a restart, and that nothing stays behind. It stops processes by their id and start
-//! time, never by name. It does not know what the platform does: no topic, table or key of ours is named here.
+//! time, never by name. It does not know what the platform does: no topic, table or key of ours is named here, but for what
+//! the reference reseller, an outside program, reads in the contract.
 //!
 //! - [`shared()`] is the stack that tests share, each test with names of its own.
 //! - [`RedisServer`], [`KafkaServer`], [`PostgresServer`], [`EtcdServer`], [`ApiServer`]: a server of one's own, to kill,
 //!   pause and restart.
 //! - [`Product`]: one of our binaries as a child process.
+//! - [`Reseller`]: a reference reseller with books of its own.
 //! - [`stack`]: the local stack as a whole.
 
 mod apiserver;
@@ -24,6 +26,7 @@ mod postgres;
 mod process;
 mod product;
 mod redis;
+mod reseller;
 mod server;
 mod shared;
 pub mod stack;
@@ -40,6 +43,7 @@ pub use postgres::{Citus, PostgresServer, SECURE_PASSWORD, create_database, drop
 pub use process::{Identity, Lifetime};
 pub use product::{Binary, Product, ProductOptions, run_to_end};
 pub use redis::{Persistence, RedisCluster, RedisServer, SecureRedis};
+pub use reseller::{Book, Reseller, StockMessage};
 pub use server::{Server, StartOptions};
 pub use shared::{Shared, shared, unique};
 pub use tools::Tools;

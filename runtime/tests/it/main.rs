@@ -1,6 +1,8 @@
 //! The runtime as its users meet it: real servers, the real binary, HTTP.
 
 #[cfg(test)]
+mod adjust;
+#[cfg(test)]
 mod down;
 #[cfg(test)]
 mod fuzzed;
@@ -13,9 +15,15 @@ mod looks;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
+mod notifications;
+#[cfg(test)]
 mod observed;
 #[cfg(test)]
+mod outside;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod reseller;
 #[cfg(test)]
 mod sale;
 #[cfg(test)]

@@ -9,7 +9,9 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use ticket_bus::{BusAdmin, BusConfig, Replication, TopicSpec};
 use ticket_core::names::TopicPrefix;
-use ticket_core::{CategoryName, Currency, Epoch, EventId, EventName, Money, StockCounts, clock};
+use ticket_core::{
+    CategoryName, Currency, Epoch, EventId, EventName, Money, StockCounts, StockSource, clock,
+};
 use ticket_ledger::{
     Adopted, CategoryRow, EventClaim, EventRow, Ledger, LedgerConfig, NewStockShard,
 };
@@ -37,6 +39,9 @@ pub(crate) struct Terms {
     pub(crate) own_redis: bool,
     /// More settings of the runtime; one without a value is left out.
     pub(crate) settings: Vec<(&'static str, Option<String>)>,
+    pub(crate) stock_source: StockSource,
+    /// A process for each, to kill.
+    pub(crate) roles: &'static [&'static str],
 }
 
 impl Default for Terms {
@@ -48,28 +53,32 @@ impl Default for Terms {
             max_per_buyer: 4,
             own_redis: false,
             settings: Vec::new(),
+            stock_source: StockSource::Spec,
+            roles: &["all"],
         }
     }
 }
 
-/// A sale of one category, `seat`, with the runtime in one process and a sandbox of its own.
+/// A sale of one category, `seat`, with the runtime (in one process unless told otherwise) and a sandbox of its own.
 pub(crate) struct Sale {
     pub(crate) name: String,
     pub(crate) id: EventId,
     pub(crate) api: String,
     pub(crate) admin: String,
     pub(crate) payments: String,
-    /// Where its metrics are.
+    /// Where the metrics of the first process are.
     pub(crate) metrics: String,
-    /// What it logs.
+    /// What the first process logs.
     pub(crate) log: PathBuf,
-    pub(crate) runtime: Product,
+    processes: Vec<(&'static str, Product)>,
     pub(crate) redis: Option<RedisServer>,
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
     pub(crate) brokers: String,
     pub(crate) topic: String,
     pub(crate) database: String,
+    /// Before every topic.
+    pub(crate) prefix: String,
     http: Client,
     _sandbox: Product,
 }
@@ -116,7 +125,7 @@ impl Sale {
             ("TICKET_WEBHOOK_URL", &webhooks),
             ("TICKET_WEBHOOK_SECRET", WEBHOOK_SECRET),
         ]);
-        let own = |name| StartOptions::own(name).unwrap();
+        let own = |name: &str| StartOptions::own(name).unwrap();
         let sandbox = ProductOptions::sandbox(sandbox);
         let sandbox = Product::start(own("sandbox"), sandbox).await.unwrap();
         let payments = sandbox.url();
@@ -141,12 +150,16 @@ impl Sale {
             runtime.retain(|(known, _)| known != name);
             runtime.extend(value.clone().map(|value| ((*name).to_owned(), value)));
         }
-        let runtime = ProductOptions::runtime("all", runtime);
-        let start = own("runtime");
-        let log = start.home.log(&start.name);
-        let runtime = Product::start(start, runtime).await.unwrap();
+        let mut processes = Vec::new();
+        for role in terms.roles {
+            let options = ProductOptions::runtime(role, runtime.clone());
+            let name = format!("runtime-{role}");
+            let process = Product::start(own(&name), options).await.unwrap();
+            processes.push((*role, process));
+        }
         // Until here, so that no other test takes them first.
         drop((api_port, admin_port));
+        let first = own(&format!("runtime-{}", terms.roles[0]));
         let api = format!("http://{api}");
         let http = Client::new();
         let sale = Self {
@@ -155,15 +168,16 @@ impl Sale {
             api,
             admin,
             payments,
-            metrics: runtime.url(),
-            log,
-            runtime,
+            metrics: processes[0].1.url(),
+            log: first.home.log(&first.name),
+            processes,
             redis,
             ledger,
             stock,
             brokers,
             topic,
             database,
+            prefix,
             http,
             _sandbox: sandbox,
         };
@@ -176,6 +190,12 @@ impl Sale {
         })
         .await;
         sale
+    }
+
+    /// The process of a role.
+    pub(crate) fn process(&mut self, role: &str) -> &mut Product {
+        let found = self.processes.iter_mut().find(|(known, _)| *known == role);
+        &mut found.unwrap().1
     }
 
     /// Waits until `holds`, and fails with `what` if it never does.
@@ -359,6 +379,7 @@ async fn make_event(
         processing_for_s: 3_600,
         max_per_buyer: terms.max_per_buyer,
         admission_per_second: 0,
+        stock_source: terms.stock_source,
         epoch: Epoch::FIRST,
         change: 0,
         categories: vec![category],

@@ -143,6 +143,21 @@ fn a_changed_quantity_is_said_and_not_ignored_and_the_sale_can_still_be_paused()
 }
 
 #[test]
+fn what_the_reseller_changed_is_noted_and_not_changed_back() {
+    let mut event = event();
+    event.spec.stock_source = ticket_crds::StockSource::Reseller;
+    let desired = desired(&event);
+    let mut observed = selling(&desired);
+    observed.shards[0].capacity += 50;
+    let todo = plan(&desired, &observed);
+    assert!(
+        matches!(todo.steps.as_slice(), [Step::WriteEvent { .. }]),
+        "{todo:?}"
+    );
+    assert!(plan(&desired, &observed.after(&todo)).is_empty());
+}
+
+#[test]
 fn more_stock_shards_for_stock_that_is_made_are_said() {
     let mut event = event();
     let observed = selling(&desired(&event));

@@ -9,7 +9,10 @@ use jiff::{Span, Timestamp};
 use sqlx::{Connection as _, PgConnection};
 use ticket_bus::{BusAdmin, BusConfig, Producer, ProducerConfig, Replication, TopicSpec};
 use ticket_core::names::{ORDER_EVENTS_PARTITIONS, TopicPrefix};
-use ticket_core::{CategoryName, Currency, Epoch, EventId, EventName, Money, StockShardId, clock};
+use ticket_core::{
+    Adjustment, CategoryName, Currency, Epoch, EventId, EventName, Money, ShardStock, StockShardId,
+    StockSource, clock,
+};
 use ticket_ledger::{
     Adopted, CategoryRow, EventClaim, EventRow, Ledger, LedgerConfig, NewStockShard,
 };
@@ -273,6 +276,7 @@ impl Rig {
             processing_for_s: 86_400,
             max_per_buyer: 0,
             admission_per_second: 0,
+            stock_source: StockSource::Spec,
             epoch: Epoch::FIRST,
             change: 0,
             categories: vec![CategoryRow {
@@ -293,7 +297,15 @@ impl Rig {
             max_per_buyer: 0,
             categories: vec![SeedCategory {
                 name: category,
-                shards: ids.iter().map(|&id| (id, i64::from(units))).collect(),
+                shards: ids
+                    .iter()
+                    .map(|&shard| ShardStock {
+                        shard,
+                        available: units.into(),
+                        capacity: units.into(),
+                        adjustment: Adjustment::NONE,
+                    })
+                    .collect(),
             }],
             staged: 0,
         };

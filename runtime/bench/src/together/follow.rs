@@ -354,6 +354,8 @@ mod tests {
             version: 1,
             stock: StockCounts::default(),
             orders: orders.collect(),
+            moves: Vec::new(),
+            adjustment: None,
         }
     }
 

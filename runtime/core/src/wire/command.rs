@@ -1,13 +1,14 @@
 //! Commands as bytes. It knows field numbers; the meaning stands in [`crate::command`].
 
 use super::{DecodeError, Id128, read, time, write};
-use crate::command::{Action, Command, OrderCommand, Place};
+use crate::command::{Action, Adjust, Command, OrderCommand, Place};
 use crate::fact::Payment;
-use crate::ids::{BuyerId, Epoch, OrderId, StockShardId};
+use crate::ids::{Adjustment, BuyerId, Epoch, OrderId, StockShardId};
 use crate::machine::Reason;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Message {
+    /// Not there in a command about stock alone.
     #[prost(message, optional, tag = "1")]
     order: Option<Id128>,
     #[prost(int64, tag = "2")]
@@ -15,7 +16,7 @@ struct Message {
     /// `accepted_at` of a place, `at` of all others; microseconds since 1970.
     #[prost(int64, tag = "3")]
     at_us: i64,
-    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     body: Option<Body>,
 }
 
@@ -41,6 +42,8 @@ enum Body {
     RefundSettled(Empty),
     #[prost(message, tag = "13")]
     Void(VoidBody),
+    #[prost(message, tag = "14")]
+    Adjust(AdjustBody),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -53,6 +56,14 @@ struct PlaceBody {
     quantity: u32,
     #[prost(int64, tag = "4")]
     amount_minor: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct AdjustBody {
+    #[prost(int64, tag = "1")]
+    adjustment: i64,
+    #[prost(uint32, tag = "2")]
+    capacity: u32,
 }
 
 /// Of a payment, here and in facts.
@@ -152,17 +163,29 @@ pub(crate) fn encode(command: &Command) -> Vec<u8> {
                 quantity: *quantity,
                 amount_minor: *amount_minor,
             };
-            (order, shard, accepted_at, Body::Place(body))
+            (Some(order), shard, accepted_at, Body::Place(body))
         }
         Command::Order(OrderCommand {
             order,
             shard,
             at,
             action,
-        }) => (order, shard, at, action_body(action)),
+        }) => (Some(order), shard, at, action_body(action)),
+        Command::Adjust(Adjust {
+            shard,
+            adjustment,
+            capacity,
+            at,
+        }) => {
+            let body = AdjustBody {
+                adjustment: adjustment.0,
+                capacity: *capacity,
+            };
+            (None, shard, at, Body::Adjust(body))
+        }
     };
     write(&Message {
-        order: Some(order.0.into()),
+        order: order.map(|order| order.0.into()),
         shard: shard.get(),
         at_us: at.as_microsecond(),
         body: Some(body),
@@ -193,10 +216,22 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
         at_us,
         body,
     } = read(bytes)?;
-    let order = OrderId(order.ok_or(DecodeError::Missing("order id"))?.into());
     let shard = StockShardId::new(shard)?;
     let at = time(at_us)?;
+    let order = order.map(|order| OrderId(order.into()));
+    let order = order.ok_or(DecodeError::Missing("order id"));
     let action = match body.ok_or(DecodeError::Missing("body"))? {
+        Body::Adjust(AdjustBody {
+            adjustment,
+            capacity,
+        }) => {
+            return Ok(Command::Adjust(Adjust {
+                shard,
+                adjustment: Adjustment(adjustment),
+                capacity,
+                at,
+            }));
+        }
         Body::Place(PlaceBody {
             epoch,
             buyer,
@@ -204,7 +239,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
             amount_minor,
         }) => {
             return Ok(Command::Place(Place {
-                order,
+                order: order?,
                 shard,
                 epoch: Epoch(epoch),
                 buyer: BuyerId::new(buyer)?,
@@ -235,7 +270,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
         },
     };
     Ok(Command::Order(OrderCommand {
-        order,
+        order: order?,
         shard,
         at,
         action,
@@ -314,12 +349,20 @@ mod tests {
                     })
                 }
             ),
-            (order, shard, at, action()).prop_map(|(order, shard, at, action)| {
+            (order, shard.clone(), at.clone(), action()).prop_map(|(order, shard, at, action)| {
                 Command::Order(OrderCommand {
                     order,
                     shard,
                     at,
                     action,
+                })
+            }),
+            (shard, at, any::<i64>(), any::<u32>()).prop_map(|(shard, at, number, capacity)| {
+                Command::Adjust(Adjust {
+                    shard,
+                    adjustment: Adjustment(number),
+                    capacity,
+                    at,
                 })
             }),
         ]

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::command::PaymentBody;
 use super::{DecodeError, Id128, read, time, write};
-use crate::fact::{FactBatch, OrderRecord, StockCounts};
-use crate::ids::{BuyerId, CategoryName, Epoch, EventId, OrderId, StockShardId};
+use crate::fact::{FactBatch, MoveKind, OrderRecord, StockCounts, StockMove};
+use crate::ids::{Adjustment, BuyerId, CategoryName, Epoch, EventId, OrderId, StockShardId};
 use crate::machine::{Passed, Reason, State};
 use crate::money::Currency;
 
@@ -35,6 +35,24 @@ struct Batch {
     sold: i64,
     #[prost(message, repeated, tag = "12")]
     orders: Vec<Order>,
+    #[prost(message, repeated, tag = "13")]
+    moves: Vec<Move>,
+    /// Not there: the call was about no adjustment.
+    #[prost(int64, optional, tag = "14")]
+    adjustment: Option<i64>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Move {
+    #[prost(message, optional, tag = "1")]
+    order: Option<Id128>,
+    #[prost(uint32, tag = "2")]
+    quantity: u32,
+    /// 1 sold, 2 claimed, 3 returned.
+    #[prost(int32, tag = "3")]
+    kind: i32,
+    #[prost(int64, tag = "4")]
+    version: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -84,6 +102,40 @@ pub(crate) fn encode(batch: &FactBatch) -> Vec<u8> {
         held: batch.stock.held,
         sold: batch.stock.sold,
         orders: batch.orders.iter().map(encode_order).collect(),
+        moves: batch.moves.iter().map(encode_move).collect(),
+        adjustment: batch.adjustment.map(|adjustment| adjustment.0),
+    })
+}
+
+fn encode_move(units: &StockMove) -> Move {
+    Move {
+        order: Some(units.order.0.into()),
+        quantity: units.quantity,
+        kind: match units.kind {
+            MoveKind::Sold => 1,
+            MoveKind::Claimed => 2,
+            MoveKind::Returned => 3,
+        },
+        version: units.version,
+    }
+}
+
+fn decode_move(units: Move) -> Result<StockMove, DecodeError> {
+    Ok(StockMove {
+        order: OrderId(units.order.ok_or(DecodeError::Missing("order id"))?.into()),
+        quantity: units.quantity,
+        kind: match units.kind {
+            1 => MoveKind::Sold,
+            2 => MoveKind::Claimed,
+            3 => MoveKind::Returned,
+            number => {
+                return Err(DecodeError::Unknown {
+                    what: "move of units",
+                    number: i64::from(number),
+                });
+            }
+        },
+        version: units.version,
     })
 }
 
@@ -125,6 +177,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<FactBatch, DecodeError> {
             .into_iter()
             .map(decode_order)
             .collect::<Result<_, _>>()?,
+        moves: batch
+            .moves
+            .into_iter()
+            .map(decode_move)
+            .collect::<Result<_, _>>()?,
+        adjustment: batch.adjustment.map(Adjustment),
     })
 }
 
@@ -210,10 +268,25 @@ mod tests {
         })
     }
 
+    fn units() -> impl Strategy<Value = StockMove> {
+        let kinds = [MoveKind::Sold, MoveKind::Claimed, MoveKind::Returned];
+        let kind = proptest::sample::select(kinds.to_vec());
+        (any::<u128>(), any::<u32>(), kind, any::<i64>()).prop_map(
+            |(id, quantity, kind, version)| StockMove {
+                order: OrderId(Uuid::from_u128(id)),
+                quantity,
+                kind,
+                version,
+            },
+        )
+    }
+
     proptest! {
         #[test]
         fn a_fact_reads_back_as_it_was_written(
             orders in proptest::collection::vec(order(), 0..8),
+            moves in proptest::collection::vec(units(), 0..4),
+            adjustment in proptest::option::of(any::<i64>()),
             version in any::<i64>(),
         ) {
             let batch = FactBatch {
@@ -226,6 +299,8 @@ mod tests {
                 version,
                 stock: StockCounts { capacity: 10, available: 5, held: 3, sold: 2 },
                 orders,
+                moves,
+                adjustment: adjustment.map(Adjustment),
             };
             prop_assert_eq!(FactBatch::decode(&batch.encode()).unwrap(), batch);
         }

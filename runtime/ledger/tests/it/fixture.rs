@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use sqlx::{Connection, PgConnection};
 use ticket_core::{
     Action, BuyerId, CategoryName, Currency, Epoch, EventId, EventName, Money, OrderCommand,
-    OrderId, OrderRef, Payment, Place, StockShardId,
+    OrderId, OrderRef, Payment, Place, StockShardId, StockSource,
 };
 use ticket_ledger::{
     Adopted, CategoryRow, EventClaim, EventRow, Ledger, LedgerConfig, NewStockShard, ShardBatch,
@@ -222,6 +222,7 @@ pub(crate) fn event_row(id: EventId, name: &EventName) -> EventRow {
         processing_for_s: PROCESSING_FOR_S,
         max_per_buyer: 4,
         admission_per_second: 0,
+        stock_source: StockSource::Spec,
         epoch: Epoch::FIRST,
         change: 0,
         categories: vec![CategoryRow {

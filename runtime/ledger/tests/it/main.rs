@@ -9,11 +9,13 @@
 
 mod fixture;
 
+mod adjust;
 mod adoption;
 mod apply;
 mod audit;
 mod broken;
 mod events;
+mod feeds;
 mod machine;
 mod migration;
 mod model;

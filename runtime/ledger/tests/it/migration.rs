@@ -61,7 +61,7 @@ async fn a_newer_schema_is_left_alone(db: TestLedger) {
     .fetch_one(&mut sql)
     .await
     .unwrap();
-    assert_eq!(untouched, 2);
+    assert_eq!(untouched, 3);
 }
 
 async fn a_lost_function_comes_back(db: TestLedger) {

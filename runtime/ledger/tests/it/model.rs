@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use ticket_core::machine::{Next, Units, next};
 use ticket_core::{
-    Action, Epoch, OrderCommand, OrderId, OrderRecord, Passed, Place, Reason, State, StockCounts,
-    StockShardId,
+    Action, Adjustment, Epoch, MoveKind, OrderCommand, OrderId, OrderRecord, Passed, Place, Reason,
+    State, StockCounts, StockMove, StockShardId,
 };
-use ticket_ledger::{Applied, PlaceOutcome, ShardBatch};
+use ticket_ledger::{Adjusted, Applied, PlaceOutcome, ShardBatch};
 
 use crate::fixture::{
     self, Kind, TestLedger, batch, command, payment_ready, place, second, seconds,
@@ -56,8 +56,10 @@ fn compare(kind: Kind, cases: u32) {
         failure_persistence: None,
         ..Config::default()
     };
-    let case = (0_u32..12, vec((steps(), any::<bool>()), 1..5));
-    let run = |(capacity, calls): (u32, Vec<(Steps, bool)>)| {
+    // An adjustment to so many units, under this number, after some of the calls.
+    let adjust = proptest::option::of((0_i64..5, 0_u32..12));
+    let case = (0_u32..12, vec((steps(), any::<bool>(), adjust), 1..5));
+    let run = |(capacity, calls): (u32, Vec<Call>)| {
         runtime.block_on(async {
             let shard = db.more_stock(event, capacity).await;
             let mut sql = db.sql().await;
@@ -68,15 +70,25 @@ fn compare(kind: Kind, cases: u32) {
                 .await
                 .unwrap();
             let mut model = Model::new(capacity);
-            for (steps, is_delivered_twice) in calls {
+            for (steps, is_delivered_twice, adjust) in calls {
                 let batch = steps.batch(shard);
                 for _ in 0..=u32::from(is_delivered_twice) {
                     let mut real = db.ledger.apply(&batch).await.unwrap();
                     real.touched.sort_by_key(|order| order.order);
+                    real.moves.sort_by_key(|units| (units.order, units.version));
                     let expected = model.apply(&batch);
                     prop_assert_eq!(&real, &expected);
                     prop_assert!(real.stock.is_conserved(), "{:?}", real.stock);
                     prop_assert_eq!(real.stock, model.sums());
+                }
+                let Some((number, capacity)) = adjust else {
+                    continue;
+                };
+                for _ in 0..=u32::from(is_delivered_twice) {
+                    let number = Adjustment(number);
+                    let real = db.ledger.adjust(shard, number, capacity).await.unwrap();
+                    prop_assert_eq!(real, model.adjust(number, capacity));
+                    prop_assert!(real.stock.is_conserved(), "{:?}", real.stock);
                 }
             }
             Ok::<(), TestCaseError>(())
@@ -89,6 +101,9 @@ fn compare(kind: Kind, cases: u32) {
         .unwrap();
     assert!(view.shards.iter().all(ticket_ledger::AuditShard::adds_up));
 }
+
+/// A batch, whether it comes twice, and an adjustment after it: number and capacity.
+type Call = (Steps, bool, Option<(i64, u32)>);
 
 /// What a call holds, before the stock shard is known.
 #[derive(Debug, Clone)]
@@ -148,7 +163,9 @@ fn action() -> impl Strategy<Value = Action> {
 struct Model {
     version: i64,
     capacity: i64,
+    adjustment: Adjustment,
     orders: BTreeMap<OrderId, OrderRecord>,
+    moves: Vec<StockMove>,
 }
 
 impl Model {
@@ -156,7 +173,9 @@ impl Model {
         Self {
             version: 0,
             capacity: i64::from(capacity),
+            adjustment: Adjustment::NONE,
             orders: BTreeMap::new(),
+            moves: Vec::new(),
         }
     }
 
@@ -175,6 +194,21 @@ impl Model {
             available: self.capacity - held - sold,
             held,
             sold,
+        }
+    }
+
+    fn adjust(&mut self, adjustment: Adjustment, capacity: u32) -> Adjusted {
+        if adjustment > self.adjustment {
+            let StockCounts { held, sold, .. } = self.sums();
+            self.version += 1;
+            self.adjustment = adjustment;
+            self.capacity = i64::from(capacity).max(held + sold);
+        }
+        Adjusted {
+            epoch: EPOCH,
+            version: self.version,
+            stock: self.sums(),
+            adjustment: self.adjustment,
         }
     }
 
@@ -205,17 +239,30 @@ impl Model {
             PlaceOutcome::Known(order) => PlaceOutcome::Known(self.orders[&order.order].clone()),
             other @ (PlaceOutcome::Fresh { .. } | PlaceOutcome::Repeated) => other,
         });
+        let places: Vec<_> = places.collect();
         let asked = batch.commands.iter().map(|command| command.order);
         let asked: std::collections::BTreeSet<_> = asked.collect();
+        let known = places.iter().filter_map(|outcome| match outcome {
+            PlaceOutcome::Known(order) => Some(order.order),
+            PlaceOutcome::Fresh { .. } | PlaceOutcome::Repeated => None,
+        });
+        let read: std::collections::BTreeSet<_> = asked.iter().copied().chain(known).collect();
+        let moves = self
+            .moves
+            .iter()
+            .filter(|units| read.contains(&units.order));
+        let mut moves: Vec<_> = moves.copied().collect();
+        moves.sort_by_key(|units| (units.order, units.version));
         Applied {
             epoch: EPOCH,
             version: self.version,
-            places: places.collect(),
+            places,
             stock: self.sums(),
             touched: asked
                 .iter()
                 .filter_map(|order| self.orders.get(order).cloned())
                 .collect(),
+            moves,
             illegal,
         }
     }
@@ -318,6 +365,20 @@ impl Model {
             order.version = self.version;
             order.updated_at = batch.now;
         }
+        let was_over =
+            [State::Expired, State::Cancelled, State::PaymentFailed].contains(&before.state);
+        let kind = match (before.state.units(), to.units()) {
+            (Units::Sold, Units::Free) => MoveKind::Returned,
+            (Units::Free, Units::Sold) if was_over => MoveKind::Claimed,
+            (Units::Held, Units::Sold) => MoveKind::Sold,
+            _ => return,
+        };
+        self.moves.push(StockMove {
+            order: command.order,
+            quantity: before.quantity,
+            kind,
+            version: self.version,
+        });
     }
 }
 

@@ -134,7 +134,11 @@ async fn a_seed_starts_from_what_is_available(db: TestLedger) {
     let view = db.ledger.seed_view(event).await.unwrap().unwrap();
     assert_eq!((view.epoch, view.is_settled), (Epoch::FIRST, true));
     assert_eq!(view.categories.len(), 1);
-    assert_eq!(view.categories[0].shards, [(shard, 6), (other, 7)]);
+    let shards = view.categories[0].shards.iter();
+    let units: Vec<_> = shards
+        .map(|stock| (stock.shard, stock.available, stock.capacity))
+        .collect();
+    assert_eq!(units, [(shard, 6, 10), (other, 7, 7)]);
 }
 
 async fn every_shard_has_a_node_that_answers(db: TestLedger) {

@@ -53,39 +53,51 @@ fn calls(sale: &Sale) -> Vec<Call> {
     let vip = keys.counts(&category("vip"));
     let four = vec![vip.clone(), keys.orders(), keys.pending(), keys.buyers()];
     let staged = [keys.staged("o:2"), keys.staged("b:2")];
-    let mut seed = vec![keys.orders(), keys.pending(), keys.buyers()];
+    let mut seed = vec![
+        keys.orders(),
+        keys.pending(),
+        keys.buyers(),
+        keys.capacities(),
+    ];
     seed.extend(staged.clone());
-    seed.push(vip);
+    seed.push(vip.clone());
     vec![
         Call {
-            function: "st1_reserve",
+            function: "st2_reserve",
             keys: four.clone(),
             arguments: vec!["1", ORDER, "2", "1", "2", "1700", "0", "ann"],
         },
         Call {
-            function: "st1_release",
+            function: "st2_release",
             keys: four.clone(),
             arguments: vec!["1", "1700", ORDER, "1", "2", "1", "ann"],
         },
         Call {
-            function: "st1_claim",
+            function: "st2_claim",
             keys: four,
             arguments: vec!["1", "1700", ORDER, "1", "2", "ann"],
         },
         Call {
-            function: "st1_settle",
+            function: "st2_adjust",
+            keys: vec![vip.clone(), keys.orders(), keys.capacities()],
+            arguments: vec!["1", "1", "40", "1", "2", "70", "1"],
+        },
+        Call {
+            function: "st2_settle",
             keys: vec![keys.orders(), keys.pending()],
             arguments: vec!["1", ORDER],
         },
         Call {
-            function: "st1_stage",
+            function: "st2_stage",
             keys: staged.to_vec(),
             arguments: vec!["60", "R", ORDER, "vip", "1", "2", "1", "1700", "ann"],
         },
         Call {
-            function: "st1_seed",
+            function: "st2_seed",
             keys: seed,
-            arguments: vec!["2", "4", "0", "2", "1", "50", "2", "50"],
+            arguments: vec![
+                "2", "4", "0", "2", "1", "50", "60", "0", "2", "50", "50", "7",
+            ],
         },
     ]
 }
@@ -174,7 +186,7 @@ async fn one_bad_argument_and_nothing_has_changed() {
         arguments,
     } in calls(&sale)
     {
-        if function != "st1_seed" {
+        if function != "st2_seed" {
             call(&mut connection, function, &keys, &arguments)
                 .await
                 .unwrap();

@@ -1,7 +1,9 @@
 //! A sale in a Redis server of its own.
 
 use jiff::Timestamp;
-use ticket_core::{BuyerId, CategoryName, Epoch, EventId, OrderId, StockShardId, clock};
+use ticket_core::{
+    Adjustment, BuyerId, CategoryName, Epoch, EventId, OrderId, ShardStock, StockShardId, clock,
+};
 use ticket_stock::{
     Claim, Release, Reserve, Reserved, Seed, SeedCategory, Seeded, StockConfig, StockStore,
     StoreRecord,
@@ -153,8 +155,18 @@ pub(crate) fn seed_category(name: &str, shards: &[(i64, i64)]) -> SeedCategory {
         name: category(name),
         shards: shards
             .iter()
-            .map(|(id, units)| (shard(*id), *units))
+            .map(|(id, units)| stock(*id, *units))
             .collect(),
+    }
+}
+
+/// A stock shard that nobody bought from or adjusted.
+pub(crate) fn stock(id: i64, units: i64) -> ShardStock {
+    ShardStock {
+        shard: shard(id),
+        available: units,
+        capacity: units,
+        adjustment: Adjustment::NONE,
     }
 }
 

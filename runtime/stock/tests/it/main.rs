@@ -7,6 +7,7 @@
     reason = "any other answer fails the test, also in its helpers"
 )]
 
+mod adjust;
 mod after;
 mod arguments;
 mod cluster;

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use redis::aio::MultiplexedConnection;
-use ticket_core::Epoch;
+use ticket_core::{Adjustment, Epoch, ShardStock};
 use ticket_stock::{
-    Claimed, Released, Reserved, Seed, SeedCategory, Seeded, StockConfig, StockStore,
+    Claimed, Readjusted, Released, Reserved, Seed, SeedCategory, Seeded, StockConfig, StockStore,
 };
 use ticket_testkit::{Persistence, RedisServer};
 use tokio::runtime::Runtime;
 
-use crate::fixture::{Wish, category, raw, reserve, server, shard, vip_seed, wish};
+use crate::fixture::{Wish, category, raw, reserve, server, shard, stock, vip_seed, wish};
 
 const CASES: u32 = 48;
 const STEPS_MAX: usize = 70;
@@ -44,6 +44,14 @@ enum Step {
         order: u8,
         epoch: i64,
     },
+    /// The ledger gave a stock shard so many units. Numbers are few, so that older ones come late.
+    Adjust {
+        category: usize,
+        shard: usize,
+        capacity: i64,
+        number: i64,
+        epoch: i64,
+    },
     /// A warm-up with an epoch that much above the newest; 0 and below must be fenced.
     Seed {
         above: i64,
@@ -64,7 +72,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         25 => (order.clone(), prop::bool::weighted(0.8), epoch.clone())
             .prop_map(|(order, credit, epoch)| Step::Release { order, credit, epoch }),
         6 => (order.clone(), epoch.clone()).prop_map(|(order, epoch)| Step::Claim { order, epoch }),
-        10 => (order, epoch).prop_map(|(order, epoch)| Step::Settle { order, epoch }),
+        10 => (order, epoch.clone()).prop_map(|(order, epoch)| Step::Settle { order, epoch }),
+        8 => ((0..2_usize, 0..3_usize), 0..6_i64, 1..5_i64, epoch).prop_map(
+            |((category, shard), capacity, number, epoch)| Step::Adjust {
+                category,
+                shard,
+                capacity,
+                number,
+                epoch,
+            }
+        ),
         6 => prop_oneof![4 => Just(1_i64), 1 => Just(0_i64), 1 => Just(-1_i64)]
             .prop_map(|above| Step::Seed { above }),
         1 => Just(Step::Close),
@@ -106,6 +123,10 @@ struct Model {
     orders: BTreeMap<u8, Order>,
     /// Units that were withheld (or added, when negative) by releases that the reservations do not explain.
     withheld: BTreeMap<i64, i64>,
+    /// Adjustment and capacity that each count contains.
+    capacities: BTreeMap<i64, (i64, i64)>,
+    /// Units that adjustments have added since the seed.
+    added: BTreeMap<i64, i64>,
     /// The newest epoch of the ledger.
     newest: i64,
 }
@@ -120,6 +141,8 @@ impl Model {
         self.counts.clear();
         self.orders.clear();
         self.withheld.clear();
+        self.capacities.clear();
+        self.added.clear();
     }
 
     fn units_of_buyer(&self, order: u8) -> i64 {
@@ -151,7 +174,8 @@ impl Model {
                 let live: i64 = live
                     .map(|(number, _)| i64::from(wish_of(*number).quantity))
                     .sum();
-                count + live + self.withheld.get(shard).unwrap_or(&0) == UNITS_PER_SHARD
+                let of = |units: &BTreeMap<i64, i64>| units.get(shard).copied().unwrap_or(0);
+                count + live + of(&self.withheld) == UNITS_PER_SHARD + of(&self.added)
             })
     }
 }
@@ -205,6 +229,17 @@ impl Run {
                     known.is_pending = false;
                 }
                 Ok(())
+            }
+            Step::Adjust {
+                category,
+                shard,
+                capacity,
+                number,
+                epoch,
+            } => {
+                let epoch = at(epoch, &self.model);
+                self.adjust((category, shard), capacity, number, epoch)
+                    .await
             }
             Step::Seed { above } => {
                 let epoch = at(above, &self.model);
@@ -408,6 +443,49 @@ impl Run {
         Ok(())
     }
 
+    async fn adjust(
+        &mut self,
+        at: (usize, usize),
+        capacity: i64,
+        number: i64,
+        epoch: i64,
+    ) -> Result<(), TestCaseError> {
+        let (name, shards) = CATEGORIES[at.0];
+        let id = shards[at.1];
+        let adjusted = ShardStock {
+            capacity,
+            adjustment: Adjustment(number),
+            ..stock(id, 0)
+        };
+        let answer = self
+            .store
+            .adjust(self.event, &category(name), Epoch(epoch), &[adjusted])
+            .await
+            .unwrap();
+        let model = &mut self.model;
+        let refused = model.refusal(
+            epoch,
+            Readjusted::NotArmed,
+            Readjusted::StoreNewer,
+            Readjusted::StoreOlder,
+        );
+        let (known, before) = model.capacities.get(&id).copied().unwrap_or((0, 0));
+        let expected = match refused {
+            Some(refused) => refused,
+            None if number > known => Readjusted::Counted,
+            None => Readjusted::Nothing,
+        };
+        check(answer == [expected], || {
+            format!("adjust {id}: {answer:?}, not {expected:?}")
+        })?;
+        if expected == Readjusted::Counted {
+            *model.counts.entry(id).or_default() += capacity - before;
+            *model.added.entry(id).or_default() += capacity - before;
+            model.capacities.insert(id, (number, capacity));
+        }
+        Ok(())
+    }
+
     /// A warm-up: the ledger has every live order that fits, and the rest is available.
     async fn seed(&mut self, epoch: i64) -> Result<(), TestCaseError> {
         let mut counts: BTreeMap<i64, i64> = CATEGORIES
@@ -458,7 +536,7 @@ impl Run {
         };
         let categories = CATEGORIES.iter().map(|(name, shards)| SeedCategory {
             name: category(name),
-            shards: shards.iter().map(|id| (shard(*id), counts[id])).collect(),
+            shards: shards.iter().map(|id| stock(*id, counts[id])).collect(),
         });
         let seed = Seed {
             max_per_buyer: u32::try_from(LIMIT).unwrap(),
@@ -483,6 +561,11 @@ impl Run {
             model.newest = model.newest.max(epoch);
             model.armed = Some(epoch);
             model.data = Some(epoch);
+            model.capacities = counts
+                .iter()
+                .map(|(id, units)| (*id, (0, *units)))
+                .collect();
+            model.added.clear();
             model.counts = counts;
             // An older epoch after a loss of everything was staged with nothing.
             model.orders = if is_next { orders } else { BTreeMap::new() };

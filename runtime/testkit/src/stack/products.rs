@@ -17,7 +17,15 @@ pub enum Roles {
 }
 
 /// The roles of the runtime, in the order in which they are started.
-const SPLIT: [&str; 5] = ["processor", "payments", "keeper", "api", "admin"];
+const SPLIT: [&str; 7] = [
+    "processor",
+    "payments",
+    "keeper",
+    "notifier",
+    "sync",
+    "api",
+    "admin",
+];
 
 /// The sandbox of the payment provider: its process, and its port.
 const SANDBOX: &str = "sandbox";
