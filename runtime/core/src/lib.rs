@@ -19,7 +19,7 @@ pub use fact::{FactBatch, OrderRecord, Payment, StockCounts};
 pub use ids::{
     BuyerId, CategoryName, Epoch, EventId, EventName, InvalidId, OrderId, OrderRef, StockShardId,
 };
-pub use machine::{Passed, Reason, State};
+pub use machine::{Flag, Passed, Reason, State};
 pub use money::{Currency, Money};
 pub use setting::SettingProblem;
 pub use wire::DecodeError;

@@ -26,7 +26,7 @@ pub use connect::Ledger;
 pub use error::LedgerError;
 pub use events::{CategoryRow, EventRow, EventShard};
 pub use migrate::Migrated;
-pub use orders::{OrderFilter, OrderPage};
+pub use orders::{OrderCursor, OrderFilter, OrderPage};
 pub use settings::DatabaseSettings;
 pub use shards::{NewStockShard, SeedCategory, SeedView, StockShardRow};
 pub use topology::{CitusShard, Node, NodeRole, Topology};
