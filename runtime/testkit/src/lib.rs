@@ -8,6 +8,7 @@
 //! - [`shared()`] is the stack that tests share, each test with names of its own.
 //! - [`RedisServer`], [`KafkaServer`], [`PostgresServer`], [`EtcdServer`], [`ApiServer`]: a server of one's own, to kill,
 //!   pause and restart.
+//! - [`StripeMockServer`]: Stripe's own description of its API, as a server.
 //! - [`Product`]: one of our binaries as a child process.
 //! - [`stack`]: the local stack as a whole.
 
@@ -27,6 +28,7 @@ mod redis;
 mod server;
 mod shared;
 pub mod stack;
+mod stripe_mock;
 mod tools;
 
 pub use apiserver::ApiServer;
@@ -42,4 +44,5 @@ pub use product::{Binary, Product, ProductOptions, run_to_end};
 pub use redis::{Persistence, RedisCluster, RedisServer, SecureRedis};
 pub use server::{Server, StartOptions};
 pub use shared::{Shared, shared, unique};
+pub use stripe_mock::StripeMockServer;
 pub use tools::Tools;
