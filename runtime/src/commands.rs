@@ -10,7 +10,7 @@ use crate::traced;
 
 /// Why a command was not written.
 #[derive(Debug, thiserror::Error)]
-pub enum SendError {
+pub(crate) enum SendError {
     /// The catalog does not know the stock shard, and could not be read again.
     #[error("could not look up stock shard {shard}")]
     Lookup {
@@ -34,7 +34,7 @@ pub enum SendError {
 impl SendError {
     /// The cause's stable code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Lookup { cause, .. } => cause.code(),
             Self::Write { cause, .. } => cause.code(),

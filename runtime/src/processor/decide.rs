@@ -142,8 +142,9 @@ pub(super) async fn decide(shared: &Shared, work: Work) -> Result<Option<Decided
         Err(error) => return Err(ProcessError::Decide(error)),
     };
     histogram!("ticket_ledger_batch_seconds").record(begun.elapsed());
+    let only_flagged = facts::only_flagged(&work.batch);
     let facts = facts::facts(&work.shard, work.batch, applied);
-    facts::count(&facts);
+    facts::count(&facts, &only_flagged);
     Ok(Some(Decided { facts, traces }))
 }
 

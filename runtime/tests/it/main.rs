@@ -1,6 +1,8 @@
 //! The runtime as its users meet it: real servers, the real binary, HTTP.
 
 #[cfg(test)]
+mod between;
+#[cfg(test)]
 mod down;
 #[cfg(test)]
 mod fuzzed;
@@ -10,6 +12,8 @@ mod generated;
 mod limits;
 #[cfg(test)]
 mod looks;
+#[cfg(test)]
+mod lost;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
@@ -26,3 +30,5 @@ mod settings;
 mod tokens;
 #[cfg(test)]
 mod way;
+#[cfg(test)]
+mod webhooks;
