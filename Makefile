@@ -51,8 +51,8 @@ bench: install ## Measure everything beside its baselines; report in target/benc
 	@$(CARGO) build --release -p ticket-bench -p ticket-runtime
 	@$(TARGET)/release/ticket-bench suite
 
-bench-micro: ## Measure what is pure and hot, without servers; report in target/criterion
-	@$(CARGO) bench -p ticket-core -p ticket-plan --bench words --bench plan
+bench-micro: ## Measure what is pure and hot, and the sandbox, without other servers; report in target/criterion
+	@$(CARGO) bench -p ticket-core -p ticket-plan -p ticket-payments --bench words --bench plan --bench sandbox
 
 profile: install ## Where a program spends its CPU time: BIN=processor, api or operator; report in target/profile
 	@$(CARGO) build --release -p ticket-bench -p ticket-runtime $(if $(filter operator,$(BIN)),-p ticket-operator)

@@ -33,6 +33,7 @@ use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 use ticket_bus::Producer;
 use ticket_ledger::Ledger;
+use ticket_payments::StripeClient;
 use ticket_stock::StockStore;
 use ticket_telemetry::Health;
 use ticket_telemetry::settings::Live;
@@ -69,6 +70,7 @@ pub struct Api {
     log: Producer,
     tokens: Tokens,
     webhook_secrets: Live<Vec<SecretString>>,
+    provider: Option<Arc<StripeClient>>,
     waiters: Arc<Waiters>,
     positions: Arc<Positions>,
     availability: AvailabilityCache,
@@ -101,6 +103,8 @@ pub(crate) struct ApiParts {
     pub settings: BuyerSettings,
     /// Sign the provider's webhooks; several while one is being replaced.
     pub webhook_secrets: Live<Vec<SecretString>>,
+    /// Knows the orders behind fraud warnings and disputes.
+    pub provider: Option<Arc<StripeClient>>,
     /// Who waits for decisions.
     pub waiters: Arc<Waiters>,
     /// How far the processors are.
@@ -126,6 +130,7 @@ impl Api {
         } = parts;
         let ApiParts {
             webhook_secrets,
+            provider,
             waiters,
             positions,
             health,
@@ -150,6 +155,7 @@ impl Api {
             address_rate: Rate::new(settings.api_address_per_second, settings.api_address_burst),
             settings,
             webhook_secrets,
+            provider,
             waiters,
             positions,
             health,

@@ -34,7 +34,7 @@ pub enum SendError {
 impl SendError {
     /// The cause's stable code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Lookup { cause, .. } => cause.code(),
             Self::Write { cause, .. } => cause.code(),

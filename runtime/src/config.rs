@@ -28,7 +28,7 @@ use ticket_telemetry::settings::{self, LoadError, Loaded};
 
 pub use admin::AdminSettings;
 pub use buyers::BuyerSettings;
-pub use payments::PaymentSettings;
+pub use payments::{ComplaintPolicy, PaymentSettings};
 pub use process::ProcessSettings;
 pub use processor::ProcessorSettings;
 pub use role::{ConfigVerb, Role, Verb};

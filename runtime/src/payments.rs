@@ -1,234 +1,161 @@
-//! The payments role: follows `order-events`, makes the payment of every reserved order at the provider, gives back the money
-//! of refunded ones, and makes sure that an order which ended unpaid cannot be paid any more. What it learns goes back
-//! as commands. It writes nothing to the ledger, and it keeps nothing: the provider's idempotency keys do.
+//! The payments role: follows `order-events`, makes the payment of every reserved order at the provider, gives back the
+//! money of refunded ones, makes sure that an order which ended unpaid cannot be paid any more, and asks about payments of
+//! which nothing was heard. What it learns goes back as commands. It writes nothing to the ledger, and it keeps nothing:
+//! the provider's idempotency keys and the ledger's rows do.
+//!
+//! - `errand`: what an order needs of the provider.
+//! - `desk`: does it, and tries again.
+//! - `reconcile`: finds what was left undone.
+
+mod desk;
+mod errand;
+mod reconcile;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt;
-use ticket_bus::{BatchHandler, HandlerError, Producer, Record};
-use ticket_core::ErrorClass;
-use ticket_core::{
-    Action, Command, FactBatch, OrderCommand, OrderRecord, OrderRef, Payment, Reason, State, clock,
-};
-use ticket_payments::{NewPayment, PaymentError, PaymentStatus, Provider, RefundStatus};
-use ticket_telemetry::chain;
-use ticket_telemetry::trace::{self, Span};
-use tracing::{debug, error, warn};
+use futures::future::join_all;
+use ticket_bus::{BatchHandler, BusError, HandlerError, Producer, Record, TopicPartition};
+use ticket_core::{ErrorClass, FactBatch, clock};
+use ticket_ledger::Ledger;
+use ticket_payments::Provider;
+use ticket_telemetry::trace;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 
 use crate::catalog::Catalog;
-use crate::commands::{SendError, send};
+use crate::config::ComplaintPolicy;
 use crate::traced::Traces;
+use desk::Desk;
+use errand::Subject;
+pub(crate) use reconcile::Reconciler;
+use reconcile::{Owned, Partitions};
 
-/// Calls to the provider under way at once, per partition of `order-events`.
-const CALLS_AT_ONCE: usize = 32;
+/// How long the facts of a batch wait for the slowest errand among them. An errand that takes longer goes on by itself and
+/// the next facts are read; if the process dies before it is done, the reconciler finds its order.
+const HEAD_OF_LINE_MAX: Duration = Duration::from_secs(2);
+
+/// Part of the provider's calls per second that the reconciler may add in one look.
+const RECONCILE_PART: u32 = 10;
+
+/// What the payments role needs.
+pub struct PaymentsParts<P> {
+    /// The provider.
+    pub provider: Arc<P>,
+    /// The events.
+    pub catalog: Arc<Catalog>,
+    /// Reads overdue orders.
+    pub ledger: Ledger,
+    /// Writes commands.
+    pub log: Producer,
+    /// What follows from a fraud warning or a dispute.
+    pub policy: ComplaintPolicy,
+    /// Calls per second that the provider allows.
+    pub per_second: u32,
+    /// Ends errands that wait.
+    pub stop: CancellationToken,
+}
+
+/// What all partitions of this process share.
+pub struct Payments<P> {
+    desk: Arc<Desk<P>>,
+    log: Producer,
+    partitions: Arc<Partitions>,
+}
+
+impl<P: Provider + 'static> Payments<P> {
+    /// The role, and its reconciler to run beside the consumer.
+    pub(crate) fn new(parts: PaymentsParts<P>) -> (Self, Reconciler<P>) {
+        let PaymentsParts {
+            provider,
+            catalog,
+            ledger,
+            log,
+            policy,
+            per_second,
+            stop,
+        } = parts;
+        let desk = Desk::new(provider, catalog, log.clone(), policy, stop);
+        let partitions = Arc::new(Partitions::default());
+        let reconciler = Reconciler::new(
+            Arc::clone(&desk),
+            ledger,
+            Arc::clone(&partitions),
+            per_second / RECONCILE_PART,
+        );
+        let payments = Self {
+            desk,
+            log,
+            partitions,
+        };
+        (payments, reconciler)
+    }
+
+    /// A handler of one partition of `order-events`, which owns it from now until it is dropped.
+    #[must_use]
+    pub fn handler(&self, source: TopicPartition) -> PaymentsHandler<P> {
+        PaymentsHandler {
+            desk: Arc::clone(&self.desk),
+            log: self.log.clone(),
+            _owned: self.partitions.own(source.partition),
+            topic: source.topic,
+        }
+    }
+}
 
 /// Reads facts of one partition.
 pub struct PaymentsHandler<P> {
-    provider: Arc<P>,
-    catalog: Arc<Catalog>,
+    desk: Arc<Desk<P>>,
     log: Producer,
     topic: Arc<str>,
+    _owned: Owned,
 }
 
-/// Why a fact could not be worked off. The same batch comes again: every call is idempotent.
-#[derive(Debug, thiserror::Error)]
-pub enum PaymentsError {
-    /// The provider.
-    #[error("the payment provider did not do its part")]
-    Provider(#[source] PaymentError),
-    /// The order log.
-    #[error("what the provider said could not be written to the order log")]
-    Send(#[from] SendError),
-    /// The dead letter.
-    #[error("a message that cannot be read could not be put aside")]
-    DeadLetter(#[source] ticket_bus::BusError),
-}
-
-impl PaymentsError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Provider(cause) => cause.code(),
-            Self::Send(cause) => cause.code(),
-            Self::DeadLetter(cause) => cause.code(),
-        }
-    }
-}
-
-impl<P: Provider> PaymentsHandler<P> {
-    /// A handler of one partition of `topic`.
-    #[must_use]
-    pub fn new(provider: Arc<P>, catalog: Arc<Catalog>, log: Producer, topic: Arc<str>) -> Self {
-        Self {
-            provider,
-            catalog,
-            log,
-            topic,
-        }
-    }
-
-    async fn work_off(&self, batch: &[Record]) -> Result<(), PaymentsError> {
-        let mut facts = Vec::new();
+impl<P: Provider + 'static> PaymentsHandler<P> {
+    async fn work_off(&self, batch: &[Record]) -> Result<(), BusError> {
+        let mut open = Vec::new();
         for record in batch {
             match FactBatch::decode(&record.payload) {
-                Ok(fact) => facts.push((fact, Traces::of_facts(record))),
+                Ok(facts) => {
+                    self.take(&facts, &Traces::of_facts(record), &mut open)
+                        .await;
+                }
                 Err(error) => {
                     warn!(%error, offset = record.offset, "fact not readable");
                     let reason = error.to_string();
-                    self.log
-                        .dead_letter(&self.topic, record, &reason)
-                        .await
-                        .map_err(PaymentsError::DeadLetter)?;
+                    self.log.dead_letter(&self.topic, record, &reason).await?;
                 }
             }
         }
-        let mut calls = Vec::new();
-        for (batch, traces) in &facts {
-            for order in &batch.orders {
-                let span = traces.get(batch.reference(order));
-                let span = span.and_then(|from| trace::child("payment", from));
-                calls.push(self.traced(batch, order, span));
-            }
-        }
-        let mut calls = futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
-        while let Some(done) = calls.next().await {
-            done?;
+        let errands = open.len();
+        if tokio::time::timeout(HEAD_OF_LINE_MAX, join_all(open))
+            .await
+            .is_err()
+        {
+            debug!(
+                errands,
+                "slow errands at the provider go on beside the next facts"
+            );
         }
         Ok(())
     }
 
-    /// [`Self::follow`] as a part of the order's trace, if that is kept.
-    async fn traced(
-        &self,
-        batch: &FactBatch,
-        order: &OrderRecord,
-        span: Option<Span>,
-    ) -> Result<(), PaymentsError> {
-        let Some(mut span) = span else {
-            return self.follow(batch, order).await;
-        };
-        span.set("ticket.order", order.order.to_string());
-        span.set("ticket.state", order.state.as_str());
-        let followed = trace::within(Some(span.parent()), self.follow(batch, order)).await;
-        if let Err(error) = &followed {
-            span.fail(error.code());
-        }
-        followed
-    }
-
-    async fn follow(&self, batch: &FactBatch, order: &OrderRecord) -> Result<(), PaymentsError> {
-        match (order.state, &order.payment) {
-            (State::Reserved, _) => self.make(batch, order).await,
-            (State::Refunding, Some(payment)) => self.give_back(batch, order, payment).await,
-            (State::Expired | State::Cancelled | State::PaymentFailed, Some(payment)) => {
-                self.close(payment).await
-            }
-            (
-                State::Queued
-                | State::AwaitingPayment
-                | State::Paid
-                | State::Refunding
-                | State::Refunded
-                | State::Rejected
-                | State::PaymentFailed
-                | State::Expired
-                | State::Cancelled,
-                _,
-            ) => Ok(()),
-        }
-    }
-
-    async fn make(&self, batch: &FactBatch, order: &OrderRecord) -> Result<(), PaymentsError> {
-        let id = batch.reference(order);
-        let wanted = NewPayment {
-            order: id,
-            amount: batch.amount(order),
-            event: batch.event_name.clone(),
-            buyer: order.buyer.clone(),
-        };
-        let made = match self.provider.create(&wanted).await {
-            Ok(made) => made,
-            Err(refused) => return self.refused(id, refused).await,
-        };
-        let payment = Payment {
-            provider: self.provider.name().to_owned(),
-            id: made.id,
-            client_secret: made.client_secret.unwrap_or_default(),
-        };
-        self.tell(id, Action::PaymentReady { payment }).await
-    }
-
-    /// The provider will never make this payment: the units go back, and a person looks.
-    async fn refused(&self, id: OrderRef, refused: PaymentError) -> Result<(), PaymentsError> {
-        match refused.class() {
-            ErrorClass::Permanent => {
-                error!(error = %chain(&refused), code = refused.code(), order = %id, "payment refused");
-                self.tell(
-                    id,
-                    Action::PaymentFailed {
-                        reason: Reason::Provider,
-                    },
-                )
-                .await
-            }
-            ErrorClass::Retry | ErrorClass::Conflict | ErrorClass::Ambiguous => {
-                Err(PaymentsError::Provider(refused))
+    async fn take(&self, facts: &FactBatch, traces: &Traces, open: &mut Vec<JoinHandle<()>>) {
+        let now = clock::now();
+        for record in &facts.orders {
+            let subject = Subject {
+                order: facts.reference(record),
+                record,
+                event: &facts.event_name,
+                currency: facts.currency,
+            };
+            if let Some(errand) = subject.after_fact(self.desk.policy(), now) {
+                let from = traces.get(errand.order);
+                let span = from.and_then(|from| trace::child("payment", from));
+                open.extend(self.desk.take(errand, span).await);
             }
         }
-    }
-
-    async fn give_back(
-        &self,
-        batch: &FactBatch,
-        order: &OrderRecord,
-        payment: &Payment,
-    ) -> Result<(), PaymentsError> {
-        let id = batch.reference(order);
-        let reason = order.reason.unwrap_or(Reason::BuyerRequest);
-        let refund = self
-            .provider
-            .refund(id, &payment.id, batch.amount(order), reason)
-            .await
-            .map_err(PaymentsError::Provider)?;
-        match refund.status {
-            RefundStatus::Succeeded => self.tell(id, Action::RefundSettled).await,
-            // The provider's webhook follows.
-            RefundStatus::Pending => Ok(()),
-            RefundStatus::Failed => {
-                error!(order = %id, refund = refund.id, "refund failed at the provider");
-                Ok(())
-            }
-        }
-    }
-
-    /// Money that is there already is no error: its webhook claims the units or refunds it.
-    async fn close(&self, payment: &Payment) -> Result<(), PaymentsError> {
-        match self.provider.cancel(&payment.id).await {
-            Ok(closed) => {
-                debug!(
-                    payment = payment.id,
-                    is_closed = closed.status == PaymentStatus::Canceled,
-                    "payment closed"
-                );
-                Ok(())
-            }
-            Err(error) => match error.class() {
-                ErrorClass::Retry | ErrorClass::Ambiguous => Err(PaymentsError::Provider(error)),
-                ErrorClass::Conflict | ErrorClass::Permanent => {
-                    debug!(error = %chain(&error), payment = payment.id, "payment not closed");
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    async fn tell(&self, id: OrderRef, action: Action) -> Result<(), PaymentsError> {
-        let command = OrderCommand {
-            order: id.order,
-            shard: id.shard,
-            at: clock::now(),
-            action,
-        };
-        Ok(send(&self.catalog, &self.log, &Command::Order(command)).await?)
     }
 }
 
@@ -237,7 +164,7 @@ impl<P: Provider + 'static> BatchHandler for PaymentsHandler<P> {
 
     async fn handle(&self, batch: &[Record]) -> Result<(), HandlerError> {
         let result = self.work_off(batch).await;
-        // Every call to the provider is idempotent, so the whole batch may come again.
+        // Every errand is idempotent, so the whole batch may come again.
         result.map_err(|error| HandlerError::new(ErrorClass::Retry, error.code(), error))
     }
 }

@@ -8,6 +8,7 @@ mod store;
 
 pub use decide::Decided;
 pub use expiry::Expiry;
+pub(crate) use facts::partition_of;
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ use crate::gauges::Gauges;
 use crate::jwks::{Ages, KeySet, KeySource};
 use crate::keeper::Keeper;
 use crate::notifier::NotifierHandler;
-use crate::payments::PaymentsHandler;
+use crate::payments::{Payments, PaymentsParts};
 use crate::processor::{Expiry, PartitionProcessor, Shared};
 use crate::secrets::Secrets;
 use crate::sync::{ChangesHandler, RelayHandler, ResellerHandler};
@@ -308,6 +308,10 @@ async fn start_api(
         buyer_keys: keys.transpose()?,
         settings: buyers.clone(),
         webhook_secrets: clients.secrets.webhooks.clone(),
+        provider: match settings.payments.payments_url {
+            Some(_) => Some(provider(settings, role)?),
+            None => None,
+        },
         waiters,
         positions,
         health: clients.health.clone(),
@@ -416,18 +420,25 @@ fn start_payments(
     settings: &Settings,
     role: Role,
 ) -> anyhow::Result<()> {
-    let provider = provider(settings, role)?;
-    let (catalog, log) = (clients.catalog.clone(), clients.log.clone());
+    let (payments, reconciler) = Payments::new(PaymentsParts {
+        provider: provider(settings, role)?,
+        catalog: clients.catalog.clone(),
+        ledger: clients.ledger.clone(),
+        log: clients.log.clone(),
+        policy: settings.payments.complaint_policy,
+        per_second: settings.payments.payments_per_second.get(),
+        stop: clients.stop.clone(),
+    });
     let (_never_changes, topics) = watch::channel(vec![clients.prefix.order_events()]);
     let group = clients.prefix.group("payments");
     let config = ConsumerConfig::new(clients.bus.clone(), group, topics);
-    let handler = move |source: TopicPartition| {
-        PaymentsHandler::new(provider.clone(), catalog.clone(), log.clone(), source.topic)
-    };
+    let handler = move |source: TopicPartition| payments.handler(source);
+    let stop = clients.stop.clone();
     tasks.start(
         "payments",
-        PartitionedConsumer::run(config, handler, clients.stop.clone()),
+        PartitionedConsumer::run(config, handler, stop.clone()),
     );
+    tasks.start("overdue payments", endless(reconciler.run(stop)));
     Ok(())
 }
 

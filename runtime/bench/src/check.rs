@@ -4,6 +4,7 @@
 mod audit;
 mod buyers;
 mod memory;
+mod money;
 mod orders;
 mod stock;
 
@@ -14,6 +15,7 @@ use ticket_core::{CategoryName, OrderRef};
 use crate::crowd::book::Book;
 use crate::memory::Memory;
 use crate::outside::{Audit, CategoryStock, ManagedOrder, Order};
+use crate::provider::Charged;
 
 /// Findings of one check that are written out; the rest is counted.
 const EXAMPLES_MAX: usize = 5;
@@ -27,6 +29,8 @@ pub struct Evidence {
     pub categories: Vec<CategoryName>,
     /// Most tickets of one buyer.
     pub quantity_max: u32,
+    /// The provider's webhooks come at once and all of them. Else what was paid in time may be learned of late.
+    pub is_news_sure: bool,
     /// Stock before the crowd came, by category.
     pub before: Vec<CategoryStock>,
     /// Stock after it had gone.
@@ -37,6 +41,8 @@ pub struct Evidence {
     pub orders_before: BTreeSet<OrderRef>,
     /// Every order of the event, as an event manager sees it.
     pub orders: Vec<ManagedOrder>,
+    /// The provider's own books.
+    pub money: BTreeMap<OrderRef, Charged>,
     /// The platform's own audit.
     pub audit: Audit,
     /// Memory of runtime and operator at the end.
@@ -92,6 +98,7 @@ pub fn check(evidence: &Evidence) -> Vec<Verdict> {
         orders::every_acknowledged_order_ended(evidence),
         orders::both_books_list_the_same_orders(evidence),
         orders::limit_per_buyer(evidence),
+        money::charged_for_what_was_bought(evidence),
         stock::sold_is_what_buyers_paid(evidence),
         stock::nothing_is_held(evidence),
         stock::conserved(evidence),

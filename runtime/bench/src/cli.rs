@@ -8,6 +8,7 @@ use ticket_core::EventName;
 use ticket_testkit::Citus;
 use ticket_testkit::stack::{self, Given, Roles};
 
+use crate::campaign::{self, Campaign};
 use crate::demo::{self, Demo};
 use crate::http::{self, bare::BareArgs};
 use crate::profile::{self, Profiled};
@@ -52,6 +53,14 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+    /// Hold a sale on a stack of its own while webhooks come late, twice, shuffled or never; stops the stack.
+    Campaign {
+        #[command(flatten)]
+        campaign: CampaignArgs,
+        /// Folder of the stack [default: .stack/campaign in the checkout].
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Measure the platform's paths beside their baselines; report in target/bench.
     Suite {
         /// One round over fewer orders.
@@ -75,6 +84,22 @@ enum Verb {
     /// The baseline of the HTTP path: answers orders without doing anything. Started by the suite.
     #[command(hide = true)]
     Bare(BareArgs),
+}
+
+#[derive(ClapArgs)]
+struct CampaignArgs {
+    /// Tickets on sale; three times as many buyers come.
+    #[arg(long, env = "TICKETS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    tickets: u32,
+    /// Which buyers come.
+    #[arg(long, env = "SEED", default_value_t = 1)]
+    seed: u64,
+    /// The runtime as one process, one per role, or two per role.
+    #[arg(long, env = "ROLES", default_value = "all")]
+    roles: Roles,
+    /// Kill one process of each role in the middle, and start it again. With `all` it is the only one.
+    #[arg(long)]
+    kill: bool,
 }
 
 #[derive(ClapArgs)]
@@ -118,8 +143,27 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
                 event,
                 buyers,
                 seed,
+                faults: sale::Faults::default(),
             };
             let outcome = Box::pin(sale::hold(&env, &sale)).await?;
+            say::report(&report::of_sale(&sale, &outcome));
+            Ok(outcome.holds())
+        }
+        Verb::Campaign { campaign, dir } => {
+            let CampaignArgs {
+                tickets,
+                seed,
+                roles,
+                kill,
+            } = campaign;
+            let dir = dir.unwrap_or_else(|| stack::default_dir().join("campaign"));
+            let campaign = Campaign {
+                tickets,
+                seed,
+                roles,
+                kill,
+            };
+            let (sale, outcome) = Box::pin(campaign::run(&campaign, &dir)).await?;
             say::report(&report::of_sale(&sale, &outcome));
             Ok(outcome.holds())
         }

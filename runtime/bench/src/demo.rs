@@ -12,7 +12,7 @@ use ticket_testkit::stack::{self, Given, Roles, Say, StackOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::kubectl::Kubectl;
-use crate::sale::{self, Sale};
+use crate::sale::{self, Faults, Sale};
 use crate::stack_env::StackEnv;
 use crate::{report, say};
 
@@ -112,6 +112,7 @@ async fn up_and_sell(demo: &Demo, telling: &Say) -> anyhow::Result<(StackEnv, bo
         event,
         buyers: demo.buyers,
         seed: demo.seed,
+        faults: Faults::default(),
     };
     let outcome = Box::pin(sale::hold(&env, &sale)).await?;
     say::report(&report::of_sale(&sale, &outcome));

@@ -4,6 +4,7 @@
 //!
 //! - [`crowd`]: simulated buyers.
 //! - [`check`]: does what they were told agree with what the platform says?
+//! - [`campaign`]: a sale while the provider misbehaves and processes are killed.
 //! - [`demo`]: from nothing to a sold-out event, with a report.
 //! - [`load`]: the load generator.
 //! - [`http`]: the buyer API beside an endpoint that does nothing.
@@ -16,6 +17,7 @@
 
 pub mod admin;
 pub mod baselines;
+pub mod campaign;
 pub mod check;
 pub mod cli;
 pub mod cpu;
@@ -30,6 +32,7 @@ pub mod load;
 pub mod memory;
 pub mod outside;
 pub mod profile;
+pub mod provider;
 pub mod report;
 pub mod sale;
 pub mod say;

@@ -165,4 +165,51 @@ pub struct ManagedOrder {
     pub quantity: u32,
     /// Its state.
     pub state: State,
+    /// What speaks against its payment.
+    #[serde(default)]
+    pub flags: Vec<String>,
+}
+
+/// A page of the provider's lists.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ProviderPage<T> {
+    /// This page, newest first.
+    pub data: Vec<T>,
+    /// Is there another one after it?
+    pub has_more: bool,
+}
+
+/// What we gave the provider along.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Metadata {
+    /// Absent on what is not ours.
+    #[serde(default)]
+    pub order_id: Option<OrderRef>,
+    /// `<namespace>.<name>`; only payments have it.
+    #[serde(default)]
+    pub event: Option<String>,
+}
+
+/// A payment in the provider's list.
+#[derive(Debug, Clone, Deserialize)]
+pub struct IntentEntry {
+    /// `pi_...`.
+    pub id: String,
+    /// Minor units that have arrived.
+    pub amount_received: i64,
+    /// Whose.
+    #[serde(default)]
+    pub metadata: Metadata,
+}
+
+/// A refund in the provider's list.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RefundEntry {
+    /// `re_...`.
+    pub id: String,
+    /// Minor units.
+    pub amount: i64,
+    /// Whose.
+    #[serde(default)]
+    pub metadata: Metadata,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use serde::Serialize;
 use ticket_core::EventName;
 use tokio::time::sleep;
 
@@ -16,7 +17,7 @@ use crate::crowd::{self, Invitation};
 use crate::memory;
 use crate::outside::{self, Audit, CategoryStock};
 use crate::stack_env::StackEnv;
-use crate::{say, text};
+use crate::{provider, say, text};
 
 /// How long the runtime may take to see an event that is open by its resource: it re-reads once a second.
 const ON_SALE_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -36,6 +37,21 @@ pub struct Sale {
     pub buyers: u32,
     /// Which people.
     pub seed: u64,
+    /// How the provider's webhooks misbehave meanwhile.
+    pub faults: Faults,
+}
+
+/// What the provider does to its webhooks: the body of `POST /sandbox/faults`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Faults {
+    /// Each waits this long, ms.
+    pub late_ms: u64,
+    /// Probability that one is sent twice.
+    pub duplicate: f64,
+    /// Probability that one is never sent.
+    pub drop: f64,
+    /// Probability that later ones overtake it.
+    pub shuffle: f64,
 }
 
 /// What came of a sale.
@@ -85,6 +101,7 @@ pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
         jwt_secret: env.jwt_secret.clone(),
     };
 
+    provider::spoil(&env.payments_url, &sale.faults).await?;
     let counters = Arc::new(Counters::default());
     let (opened, shown) = (Instant::now(), Arc::clone(&counters));
     let line = move || progress_line(&shown, sale.buyers, opened.elapsed());
@@ -105,11 +122,13 @@ pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
             .map(|category| category.name)
             .collect(),
         quantity_max,
+        is_news_sure: sale.faults == Faults::default(),
         before,
         after,
         read_again,
         orders_before,
         orders: admin.orders(&sale.event).await?,
+        money: provider::books(&env.payments_url, &sale.event).await?,
         audit,
         memory: memory::of_the_stack(&env.dir)?,
     };

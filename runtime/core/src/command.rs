@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::fact::Payment;
 use crate::ids::{Adjustment, BuyerId, Epoch, OrderId, OrderRef, StockShardId};
-use crate::machine::{Reason, Verb};
+use crate::machine::{Flag, Reason, Verb};
 use crate::wire::{self, DecodeError};
 
 /// Longest encoded command, bytes. A place is about 70 bytes plus the buyer's id.
@@ -72,12 +72,14 @@ pub struct OrderCommand {
 /// What happened to an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// The provider made the payment. The hold's clock starts at the command's time.
+    /// The provider made the payment. The hold's clock starts when the ledger hears of it: what waits on the log during an
+    /// outage costs the buyer nothing.
     PaymentReady {
         /// Where the buyer pays.
         payment: Payment,
     },
-    /// The money is on its way: the hold lasts `processingFor` from the command's time.
+    /// The money is on its way: the hold lasts `processingFor` from the command's time. From that and not from the
+    /// ledger's, because providers repeat their news for days.
     PaymentProcessing,
     /// The money is there.
     PaymentSucceeded,
@@ -107,6 +109,11 @@ pub enum Action {
         /// How many units.
         quantity: u32,
     },
+    /// Something speaks against the payment.
+    Flag {
+        /// What.
+        flag: Flag,
+    },
 }
 
 impl Action {
@@ -123,6 +130,7 @@ impl Action {
             Self::Refund { .. } => Verb::Refund,
             Self::RefundSettled => Verb::RefundSettled,
             Self::Void { .. } => Verb::Void,
+            Self::Flag { .. } => Verb::Flag,
         }
     }
 }

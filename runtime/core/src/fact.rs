@@ -42,7 +42,7 @@ pub struct OrderRecord {
     pub amount_minor: i64,
     /// When the API accepted it.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// When it last changed; a flag does not count.
     pub updated_at: Timestamp,
     /// When the hold ends, while there is one that runs.
     pub hold_expires_at: Option<Timestamp>,

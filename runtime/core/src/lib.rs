@@ -21,7 +21,7 @@ pub use ids::{
     Adjustment, BuyerId, CategoryName, Epoch, EventId, EventName, InvalidId, OrderId, OrderRef,
     StockShardId,
 };
-pub use machine::{Passed, Reason, State};
+pub use machine::{Flag, Passed, Reason, State};
 pub use money::{Currency, Money};
 pub use setting::SettingProblem;
 pub use source::StockSource;

@@ -146,11 +146,13 @@ pub enum Verb {
     RefundSettled = 8,
     /// This order was reserved in the stock store and may never have reached the log: it shall never exist.
     Void = 9,
+    /// Something speaks against its payment: a [`Flag`].
+    Flag = 10,
 }
 
 impl Verb {
     /// Every verb, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::PaymentReady,
         Self::PaymentProcessing,
         Self::PaymentSucceeded,
@@ -160,6 +162,7 @@ impl Verb {
         Self::Refund,
         Self::RefundSettled,
         Self::Void,
+        Self::Flag,
     ];
 
     /// The number that the ledger's function takes.
@@ -182,6 +185,8 @@ pub enum Next {
     ExpireIfDue,
     /// Money came after the hold had ended: paid if the units are still there, else refunding.
     ClaimOrRefund,
+    /// The flag is remembered; the state stays.
+    Mark,
     /// Nobody may do this now: a caller gets `illegal-transition`, on the log it is counted and dropped.
     Illegal,
 }
@@ -193,7 +198,7 @@ pub enum Next {
     reason = "a table is read by state, not by answer"
 )]
 pub const fn next(state: State, verb: Verb) -> Next {
-    use Next::{ClaimOrRefund, ExpireIfDue, Extend, Illegal, Move, Stay};
+    use Next::{ClaimOrRefund, ExpireIfDue, Extend, Illegal, Mark, Move, Stay};
     use State as S;
     use Verb as V;
     match (state, verb) {
@@ -207,7 +212,8 @@ pub const fn next(state: State, verb: Verb) -> Next {
             | V::PaymentSucceeded
             | V::PaymentFailed
             | V::Expire
-            | V::RefundSettled,
+            | V::RefundSettled
+            | V::Flag,
         ) => Illegal,
 
         (S::Reserved, V::PaymentReady) => Move(S::AwaitingPayment),
@@ -230,12 +236,29 @@ pub const fn next(state: State, verb: Verb) -> Next {
         (S::Refunding | S::Refunded, V::Refund) | (S::Refunded, V::RefundSettled) => Stay,
         (S::Refunding | S::Refunded, V::Cancel) => Illegal,
 
-        (S::PaymentFailed | S::Expired | S::Cancelled, V::PaymentSucceeded) => ClaimOrRefund,
+        (S::PaymentFailed | S::Expired, V::PaymentSucceeded) => ClaimOrRefund,
+        // Somebody said that the order is not wanted any more, while the money was on its way: it only goes back.
+        (S::Cancelled, V::PaymentSucceeded) => Move(S::Refunding),
         (S::Cancelled, V::Cancel) => Stay,
         (S::PaymentFailed | S::Expired, V::Cancel) => Illegal,
         (S::PaymentFailed | S::Expired | S::Cancelled, V::Refund | V::RefundSettled) => Illegal,
         // A rejected order never had a payment.
-        (S::Rejected, V::Cancel | V::Refund | V::PaymentSucceeded | V::RefundSettled) => Illegal,
+        (S::Rejected, V::Cancel | V::Refund | V::PaymentSucceeded | V::RefundSettled | V::Flag) => {
+            Illegal
+        }
+
+        // Also before the money is known of: warnings overtake the news that they are about.
+        (
+            S::Reserved
+            | S::AwaitingPayment
+            | S::Paid
+            | S::Refunding
+            | S::Refunded
+            | S::PaymentFailed
+            | S::Expired
+            | S::Cancelled,
+            V::Flag,
+        ) => Mark,
 
         // News that came too late: success is final, and so is an end.
         (
@@ -285,7 +308,7 @@ pub enum Reason {
     BuyerRequest = 7,
     /// An event manager wanted it.
     ManagerRequest = 8,
-    /// Money came after the hold had ended and the units were gone.
+    /// Money came after the hold had ended and the units were gone, or after the order was cancelled.
     LateMoney = 9,
     /// The provider says so: refunded or cancelled at its own dashboard.
     Provider = 10,
@@ -338,8 +361,51 @@ impl Reason {
     }
 }
 
-/// The set of states that an order has been in. A fact carries it, so that a consumer that saw only the last of several
-/// facts (a crash between ledger and facts) still knows what happened on the way.
+/// What speaks against the payment of an order. It changes no state by itself: whether the money goes back is the
+/// platform's policy. The numbers are stored: never reuse one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(i16)]
+pub enum Flag {
+    /// The buyer's bank suspects fraud.
+    FraudWarning = 1,
+    /// The buyer wants the money back through the bank.
+    Disputed = 2,
+}
+
+impl Flag {
+    /// Every flag, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::FraudWarning, Self::Disputed];
+
+    /// The flag with this number, if there is one.
+    #[must_use]
+    pub fn from_number(number: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|flag| flag.number() == number)
+    }
+
+    /// The number that commands carry.
+    #[must_use]
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+
+    /// `kebab-case`, as in the admin API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FraudWarning => "fraud-warning",
+            Self::Disputed => "disputed",
+        }
+    }
+
+    /// Its bit in [`Passed`]: from the top down, where states come from below. The sign bit stays free.
+    const fn bit(self) -> i16 {
+        1 << (15 - self.number())
+    }
+}
+
+/// What an order has been through: the states that it has been in, and its flags. A fact carries it, so that a consumer
+/// that saw only the last of several facts (a crash between ledger and facts) still knows what happened on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Passed(pub i16);
 
@@ -355,6 +421,25 @@ impl Passed {
     pub const fn contains(self, state: State) -> bool {
         self.0 & 1 << state.number() != 0
     }
+
+    /// The set with `flag` added.
+    #[must_use]
+    pub const fn with_flag(self, flag: Flag) -> Self {
+        Self(self.0 | flag.bit())
+    }
+
+    /// Does the order have `flag`?
+    #[must_use]
+    pub const fn has_flag(self, flag: Flag) -> bool {
+        self.0 & flag.bit() != 0
+    }
+
+    /// The flags of the order.
+    pub fn flags(self) -> impl Iterator<Item = Flag> {
+        Flag::ALL
+            .into_iter()
+            .filter(move |flag| self.has_flag(*flag))
+    }
 }
 
 #[cfg(test)]
@@ -369,6 +454,10 @@ mod tests {
         for reason in Reason::ALL {
             assert_eq!(Reason::from_number(reason.number()), Some(reason));
         }
+        for flag in Flag::ALL {
+            assert_eq!(Flag::from_number(flag.number()), Some(flag));
+        }
+        assert_eq!(Flag::from_number(0), None);
         assert_eq!(State::from_number(10), None);
         assert_eq!(Reason::from_number(0), None);
     }
@@ -411,5 +500,20 @@ mod tests {
         let passed = Passed::default().with(State::Reserved).with(State::Paid);
         assert!(passed.contains(State::Reserved) && passed.contains(State::Paid));
         assert!(!passed.contains(State::Refunded));
+        assert_eq!(passed.flags().count(), 0);
+    }
+
+    #[test]
+    fn flags_and_states_never_share_a_bit() {
+        let states = State::ALL.into_iter().fold(Passed::default(), Passed::with);
+        assert_eq!(states.flags().count(), 0);
+        let flags = Flag::ALL
+            .into_iter()
+            .fold(Passed::default(), Passed::with_flag);
+        assert_eq!(flags.flags().collect::<Vec<_>>(), Flag::ALL);
+        assert!(flags.0 > 0, "the sign bit is free");
+        for state in State::ALL {
+            assert!(!flags.contains(state), "{state}");
+        }
     }
 }

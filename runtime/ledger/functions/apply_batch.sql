@@ -155,8 +155,8 @@ BEGIN
             END IF;
             v_held_delta := v_held_delta + v_round_held;
             v_sold_delta := v_sold_delta + v_round_sold;
-            -- Besides a change of state, two things change a row: a hold that gets longer, and the payment's details when
-            -- the provider's own news overtook them (a refund will need them).
+            -- Besides a change of state, three things change a row: a hold that gets longer, a flag, and the payment's details
+            -- when the provider's own news overtook them (a refund will need them).
             UPDATE orders o SET
                 state = u.t,
                 reason = CASE
@@ -164,8 +164,11 @@ BEGIN
                     WHEN u.t IN (2, 3) THEN 0
                     -- Refunded without our asking: at the provider's own dashboard.
                     WHEN u.t = 5 THEN CASE o.state WHEN 3 THEN 10 ELSE o.reason END
+                    -- Money for an order that was cancelled.
+                    WHEN u.t = 4 AND o.state = 9 THEN 9
                     ELSE u.reason END,
-                passed = o.passed | (1 << u.t)::smallint,
+                -- The reason of a flag is its number. Its bit: `ticket_core::machine::Flag`.
+                passed = (o.passed | (1 << u.t) | CASE WHEN u.code = -5 THEN 1 << (15 - u.reason) ELSE 0 END)::smallint,
                 hold_expires_at = CASE
                     WHEN u.t <> 2 THEN NULL
                     -- Never shorter; GREATEST ignores a hold that has not begun.
@@ -177,12 +180,14 @@ BEGIN
                 sold_version = CASE WHEN u.t = 3 AND o.state <> 3 THEN shard_version ELSE o.sold_version END,
                 returned_version = CASE WHEN u.t <> 3 AND o.state = 3 THEN shard_version ELSE o.returned_version END,
                 version = shard_version,
-                updated_at = p_now
+                -- A flag leaves the time of the state that the order is in.
+                updated_at = CASE WHEN u.code = -5 THEN o.updated_at ELSE p_now END
             FROM unnest(r_order, r_to, r_code, r_until, r_reason, r_provider, r_payment, r_secret)
                 AS u(id, t, code, until, reason, provider, payment, secret)
             WHERE o.order_id = u.id AND o.stock_shard_id = p_id
               AND (u.t <> o.state
                    OR u.code = -1 AND u.until > o.hold_expires_at
+                   OR u.code = -5 AND o.passed & (1 << (15 - u.reason)) = 0
                    OR u.payment IS NOT NULL AND o.payment_id IS NULL);
             v_asked := v_asked || r_order;
             illegal := illegal + (SELECT count(*) FROM unnest(r_code) AS u(c) WHERE u.c = -4);

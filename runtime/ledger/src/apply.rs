@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
 use sqlx::FromRow;
 use ticket_core::{
-    Action, Epoch, MoveKind, OrderCommand, OrderId, OrderRecord, Place, Reason, State, StockCounts,
-    StockMove, StockShardId,
+    Action, Epoch, Flag, MoveKind, OrderCommand, OrderId, OrderRecord, Place, Reason, State,
+    StockCounts, StockMove, StockShardId,
 };
 use uuid::Uuid;
 
@@ -26,9 +26,9 @@ pub struct ShardBatch {
     pub places: Vec<Place>,
     /// What happened to orders, in log order.
     pub commands: Vec<OrderCommand>,
-    /// How long a hold lasts once its payment is ready, seconds.
+    /// How long a hold lasts from `now` on once its payment is ready, seconds.
     pub hold_for_s: u32,
-    /// How long it lasts while the payment is on its way, seconds.
+    /// How long it lasts while the payment is on its way, seconds from the command's time.
     pub processing_for_s: u32,
     /// `updated_at` of what changes.
     pub now: Timestamp,
@@ -260,8 +260,8 @@ impl<'a> Commands<'a> {
         let OrderCommand {
             order, at, action, ..
         } = command;
-        let until = |seconds: u32| {
-            let end = at.checked_add(SignedDuration::from_secs(i64::from(seconds)));
+        let until = |begins: Timestamp, seconds: u32| {
+            let end = begins.checked_add(SignedDuration::from_secs(i64::from(seconds)));
             end.unwrap_or(Timestamp::MAX).to_sqlx()
         };
         self.order.push(order.0);
@@ -269,17 +269,20 @@ impl<'a> Commands<'a> {
         self.verb.push(action.verb().number());
         self.at.push(at.to_sqlx());
         self.until.push(match action {
-            Action::PaymentReady { .. } => Some(until(batch.hold_for_s)),
-            Action::PaymentProcessing => Some(until(batch.processing_for_s)),
+            Action::PaymentReady { .. } => Some(until(batch.now, batch.hold_for_s)),
+            Action::PaymentProcessing => Some(until(*at, batch.processing_for_s)),
             Action::PaymentSucceeded
             | Action::PaymentFailed { .. }
             | Action::Expire
             | Action::Cancel { .. }
             | Action::Refund { .. }
             | Action::RefundSettled
-            | Action::Void { .. } => None,
+            | Action::Void { .. }
+            | Action::Flag { .. } => None,
         });
-        self.reason.push(reason(action).map_or(0, Reason::number));
+        self.reason.push(
+            flag(action).map_or_else(|| reason(action).map_or(0, Reason::number), Flag::number),
+        );
         let payment = match action {
             Action::PaymentReady { payment } => Some(payment),
             Action::PaymentProcessing
@@ -289,7 +292,8 @@ impl<'a> Commands<'a> {
             | Action::Cancel { .. }
             | Action::Refund { .. }
             | Action::RefundSettled
-            | Action::Void { .. } => None,
+            | Action::Void { .. }
+            | Action::Flag { .. } => None,
         };
         self.provider
             .push(payment.map(|payment| payment.provider.as_str()));
@@ -308,7 +312,8 @@ impl<'a> Commands<'a> {
             | Action::Expire
             | Action::Cancel { .. }
             | Action::Refund { .. }
-            | Action::RefundSettled => (None, None),
+            | Action::RefundSettled
+            | Action::Flag { .. } => (None, None),
         };
         self.buyer.push(buyer);
         self.quantity.push(quantity);
@@ -328,7 +333,17 @@ const fn reason(action: &Action) -> Option<Reason> {
         Action::PaymentReady { .. }
         | Action::PaymentProcessing
         | Action::PaymentSucceeded
-        | Action::RefundSettled => None,
+        | Action::RefundSettled
+        | Action::Flag { .. } => None,
+    }
+}
+
+/// The flag travels where other commands carry their reason.
+const fn flag(action: &Action) -> Option<Flag> {
+    if let Action::Flag { flag } = action {
+        Some(*flag)
+    } else {
+        None
     }
 }
 

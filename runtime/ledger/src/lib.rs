@@ -30,7 +30,7 @@ pub use error::LedgerError;
 pub use events::{CategoryRow, EventRow, EventShard};
 pub use feeds::{FeedShard, StockFeed};
 pub use migrate::Migrated;
-pub use orders::{OrderFilter, OrderPage};
+pub use orders::{OrderCursor, OrderFilter, OrderPage};
 pub use settings::DatabaseSettings;
 pub use shards::{NewStockShard, SeedCategory, SeedView, StockShardRow};
 pub use topology::{CitusShard, Node, NodeRole, Topology};

@@ -44,6 +44,30 @@ pub struct OrderPage {
     pub next_cursor: Option<String>,
 }
 
+/// A place in a list of orders by a moment of theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderCursor {
+    at: Timestamp,
+    order: OrderId,
+}
+
+impl OrderCursor {
+    /// Before every order.
+    pub const START: Self = Self::since(Timestamp::UNIX_EPOCH);
+
+    /// Before every order whose moment is not before `at`.
+    #[must_use]
+    pub const fn since(at: Timestamp) -> Self {
+        Self::after(at, OrderId(Uuid::nil()))
+    }
+
+    /// After `order`, whose moment is `at`.
+    #[must_use]
+    pub const fn after(at: Timestamp, order: OrderId) -> Self {
+        Self { at, order }
+    }
+}
+
 impl Ledger {
     /// One order; `None` if the ledger has not decided it, or there is none.
     pub async fn order(&self, order: OrderRef) -> Result<Option<OrderRecord>> {
@@ -110,6 +134,101 @@ impl Ledger {
             cause,
         })?;
         references(rows)
+    }
+
+    /// Orders of these stock shards whose payment is awaited and whose hold ends after `after` and not later than `until`,
+    /// the soonest first; at most `limit` (and 5,000). Reads the index of holds only.
+    pub async fn awaiting_payment(
+        &self,
+        shards: &[StockShardId],
+        after: OrderCursor,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(OrderRef, OrderRecord)>> {
+        let shards: Vec<i64> = shards.iter().map(|shard| shard.get()).collect();
+        let mut connection = self.acquire().await?;
+        let rows: Vec<OrderRow> = sqlx::query_as(select_orders!(
+            "WHERE hold_expires_at >= $1 AND (hold_expires_at, order_id) > ($1, $2) \
+             AND hold_expires_at <= $3 AND stock_shard_id = ANY ($4) \
+             ORDER BY hold_expires_at, order_id LIMIT $5"
+        ))
+        .bind(after.at.to_sqlx())
+        .bind(after.order.0)
+        .bind(until.to_sqlx())
+        .bind(&shards)
+        .bind(i64::from(limit.clamp(1, PAGE_ORDERS_MAX)))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "orders that await their payment",
+            cause,
+        })?;
+        rows.into_iter().map(OrderRow::into_record).collect()
+    }
+
+    /// Orders of these stock shards of `event` that wait for the payment provider since before `before`: reserved ones for
+    /// their payment to be made, refunding ones for their money to go back. The oldest first; at most `limit` (and
+    /// 5,000). Reads all orders of the event, as an audit does: an index would cost every order of a hot sale.
+    pub async fn unsettled(
+        &self,
+        event: EventId,
+        shards: &[StockShardId],
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(OrderRef, OrderRecord)>> {
+        let shards: Vec<i64> = shards.iter().map(|shard| shard.get()).collect();
+        let (first, last) = OrderId::range_of(event);
+        let mut connection = self.acquire().await?;
+        let rows: Vec<OrderRow> = sqlx::query_as(select_orders!(
+            "WHERE order_id BETWEEN $1 AND $2 AND stock_shard_id = ANY ($3) AND state IN (1, 4) \
+             AND updated_at < $4 ORDER BY updated_at LIMIT $5"
+        ))
+        .bind(first.0)
+        .bind(last.0)
+        .bind(&shards)
+        .bind(before.to_sqlx())
+        .bind(i64::from(limit.clamp(1, PAGE_ORDERS_MAX)))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "orders that wait for the provider",
+            cause,
+        })?;
+        rows.into_iter().map(OrderRow::into_record).collect()
+    }
+
+    /// Orders of these stock shards of `event` that ended without being paid although there was a payment, and changed last
+    /// after `after` and before `before`; by that moment, at most `limit` (and 5,000). Reads all orders of the event.
+    pub async fn ended_unpaid(
+        &self,
+        event: EventId,
+        shards: &[StockShardId],
+        after: OrderCursor,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(OrderRef, OrderRecord)>> {
+        let shards: Vec<i64> = shards.iter().map(|shard| shard.get()).collect();
+        let (first, last) = OrderId::range_of(event);
+        let mut connection = self.acquire().await?;
+        let rows: Vec<OrderRow> = sqlx::query_as(select_orders!(
+            "WHERE order_id BETWEEN $1 AND $2 AND stock_shard_id = ANY ($3) AND state IN (7, 8, 9) \
+             AND payment_id IS NOT NULL AND (updated_at, order_id) > ($4, $5) AND updated_at < $6 \
+             ORDER BY updated_at, order_id LIMIT $7"
+        ))
+        .bind(first.0)
+        .bind(last.0)
+        .bind(&shards)
+        .bind(after.at.to_sqlx())
+        .bind(after.order.0)
+        .bind(before.to_sqlx())
+        .bind(i64::from(limit.clamp(1, PAGE_ORDERS_MAX)))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "orders that ended unpaid",
+            cause,
+        })?;
+        rows.into_iter().map(OrderRow::into_record).collect()
     }
 
     /// A page of an event's orders, in the order of their ids; at most `limit` (and 5,000). `cursor` is the last page's; one

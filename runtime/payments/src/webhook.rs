@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use ticket_core::{Action, Money, OrderRef, Reason};
+use ticket_core::{Action, Flag, Money, OrderRef, Reason};
 
 use crate::error::PaymentError;
 use crate::provider::{Provider, RefundStatus};
@@ -67,8 +67,8 @@ pub enum PaymentEvent {
 }
 
 impl PaymentEvent {
-    /// The command that follows, if one does whatever the platform's policy is. Fraud warnings and disputes are policy;
-    /// a decline and a failed refund change no order.
+    /// The command that follows, if one does. A fraud warning or a dispute flags the order; what else follows is the
+    /// platform's policy. A decline and a failed refund change no order.
     #[must_use]
     pub fn action(&self) -> Option<Action> {
         match self {
@@ -80,11 +80,13 @@ impl PaymentEvent {
                 reason: Reason::Provider,
             }),
             Self::RefundSettled => Some(Action::RefundSettled),
-            Self::Declined { .. }
-            | Self::RefundFailed
-            | Self::FraudWarning
-            | Self::Disputed
-            | Self::Ignored { .. } => None,
+            Self::FraudWarning => Some(Action::Flag {
+                flag: Flag::FraudWarning,
+            }),
+            Self::Disputed => Some(Action::Flag {
+                flag: Flag::Disputed,
+            }),
+            Self::Declined { .. } | Self::RefundFailed | Self::Ignored { .. } => None,
         }
     }
 
@@ -400,18 +402,24 @@ mod tests {
     }
 
     #[test]
-    fn warnings_and_disputes_name_the_payment() {
+    fn warnings_and_disputes_name_the_payment_and_flag_its_order() {
         let complaint = json!({"id": "x_1", "created": 1, "charge": "ch_1", "payment_intent": "pi_1",
             "fraud_type": "misc", "evidence": {"deep": [1]}});
-        for (event_type, kind) in [
+        for (event_type, kind, flag) in [
             (
                 "radar.early_fraud_warning.created",
                 PaymentEvent::FraudWarning,
+                Flag::FraudWarning,
             ),
-            ("charge.dispute.created", PaymentEvent::Disputed),
+            (
+                "charge.dispute.created",
+                PaymentEvent::Disputed,
+                Flag::Disputed,
+            ),
         ] {
             let event = event(event_type, &complaint);
-            assert_eq!((event.kind.action(), event.order), (None, None));
+            assert_eq!(event.kind.action(), Some(Action::Flag { flag }));
+            assert_eq!(event.order, None);
             assert_eq!(event.kind, kind);
             assert_eq!(event.payment_id.as_deref(), Some("pi_1"));
         }

@@ -162,7 +162,7 @@ async fn wish(admin: &Admin, id: &str, action: Action) -> Result<Response, Probl
         }
         // Done already: the same answer again, and nothing to write.
         Next::Stay => {}
-        Next::Move(_) | Next::Extend | Next::ExpireIfDue | Next::ClaimOrRefund => {
+        Next::Move(_) | Next::Extend | Next::ExpireIfDue | Next::ClaimOrRefund | Next::Mark => {
             let at = clock::now();
             let command = OrderCommand {
                 order: id.order,
@@ -234,6 +234,11 @@ fn decided(
         quantity: record.quantity,
         state: record.state.to_string(),
         reason: record.reason.map(|reason| reason.as_str().to_owned()),
+        flags: record
+            .passed
+            .flags()
+            .map(|flag| flag.as_str().to_owned())
+            .collect(),
         amount: amount(Money {
             currency,
             amount_minor: record.amount_minor,
@@ -266,6 +271,7 @@ fn queued(id: OrderRef, record: &StoreRecord, shard: &ShardEntry) -> Option<Orde
         quantity: record.quantity,
         state: OrderState::Queued.to_string(),
         reason: None,
+        flags: Vec::new(),
         amount: amount(category.price.times(record.quantity)?),
         created_at: record.reserved_at,
         updated_at: record.reserved_at,
@@ -290,7 +296,8 @@ const WAY: [OrderState; 9] = [
     OrderState::Refunded,
 ];
 
-/// The states that an order has been in, oldest first. The ledger keeps which, and the times of the first and the last.
+/// The states that an order has been in, oldest first, then its flags. The ledger keeps which, and the times of the first
+/// and the last change.
 fn history(record: &OrderRecord) -> Vec<HistoryEntry> {
     let mut entries = vec![entry(OrderState::Queued, Some(record.created_at))];
     for state in WAY {
@@ -300,12 +307,17 @@ fn history(record: &OrderRecord) -> Vec<HistoryEntry> {
             entries.push(entry(state, None));
         }
     }
+    entries.extend(record.passed.flags().map(|flag| HistoryEntry {
+        flag: Some(flag.as_str().to_owned()),
+        ..entry(record.state, None)
+    }));
     entries
 }
 
 fn entry(state: OrderState, at: Option<jiff::Timestamp>) -> HistoryEntry {
     HistoryEntry {
         state: state.to_string(),
+        flag: None,
         at,
     }
 }

@@ -141,7 +141,7 @@ impl Api {
             Next::Illegal => return Err(illegal(order.state)),
             // Done already: the same answer again, and nothing to write.
             Next::Stay => {}
-            Next::Move(_) | Next::Extend | Next::ExpireIfDue | Next::ClaimOrRefund => {
+            Next::Move(_) | Next::Extend | Next::ExpireIfDue | Next::ClaimOrRefund | Next::Mark => {
                 let command = OrderCommand {
                     order: id.order,
                     shard: id.shard,

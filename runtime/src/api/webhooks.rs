@@ -1,15 +1,20 @@
 //! `POST /v1/webhooks/{provider}`: the signature is checked over the raw bytes, the event becomes a command, and 200 is said
-//! only after Kafka has it. The provider repeats until then; the ledger drops repeats.
+//! only after Kafka has it. The provider repeats until then, and for days. No inbox remembers which events were seen: the
+//! command that follows from an event is the same for every repeat and does nothing the second time, in whatever order they
+//! come, and the ledger's row of the order is what survives a restart. An inbox would be one more write per webhook that
+//! can only be wrong when it and the log disagree.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use metrics::counter;
-use ticket_core::{Action, Code, Command, OrderCommand, OrderRef, clock};
+use ticket_core::{Action, Code, Command, ErrorClass, OrderCommand, OrderRef, clock};
+use ticket_payments::STRIPE;
 use ticket_payments::signature;
-use ticket_payments::{STRIPE, webhook};
-use tracing::{info, warn};
+use ticket_payments::webhook::{self, ProviderEvent};
+use ticket_telemetry::chain;
+use tracing::{error, info, warn};
 
 use super::Api;
 use super::body::{WEBHOOK_BYTES_MAX, read};
@@ -57,15 +62,42 @@ impl Api {
             .map_err(|error| Problem::new(Code::InvalidSignature, error.to_string()))?;
         let event = webhook::parse(&body)
             .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
-        // Somebody else's payment at the same provider, or news that names no order.
-        let Some(order) = event.order else {
-            return Ok("no-order");
-        };
         let Some(action) = event.kind.action() else {
             return Ok(event.kind.label());
         };
-        self.tell(order, event.at, action).await?;
-        Ok(event.kind.label())
+        // Somebody else's payment at the same provider.
+        let Some(order) = self.order_behind(&event).await? else {
+            return Ok("no-order");
+        };
+        match self.tell(order, event.at, action).await {
+            // The sale was deleted: nobody is left to tell, and repeats would change nothing about it.
+            Err(problem) if problem.code == Code::NotFound => Ok("no-event"),
+            told => told.map(|()| event.kind.label()),
+        }
+    }
+
+    /// The order that an event is about. Fraud warnings and disputes name only the payment.
+    async fn order_behind(&self, event: &ProviderEvent) -> Result<Option<OrderRef>, Problem> {
+        if event.order.is_some() || event.payment_id.is_none() {
+            return Ok(event.order);
+        }
+        let Some(provider) = &self.provider else {
+            error!(
+                event = event.id,
+                kind = event.kind.label(),
+                "webhook needs TICKET_PAYMENTS_URL"
+            );
+            return Err(Problem::unavailable("the payment provider"));
+        };
+        match webhook::order_behind(event, &**provider).await {
+            Ok(order) => Ok(order),
+            // A payment that the provider does not know is nobody's.
+            Err(error) if error.class() == ErrorClass::Permanent => Ok(None),
+            Err(error) => {
+                warn!(error = %chain(&error), code = error.code(), event = event.id, "webhook's order not found");
+                Err(Problem::unavailable("the payment provider"))
+            }
+        }
     }
 
     async fn tell(&self, id: OrderRef, at: jiff::Timestamp, action: Action) -> Result<(), Problem> {
@@ -76,7 +108,10 @@ impl Api {
             refreshed.map_err(|_| Problem::unavailable("the ledger"))?;
             shard = self.shard(id.shard);
         }
-        let shard = shard.inspect_err(|_| warn!(order = %id, "webhook for an unknown event"))?;
+        let shard = shard.map_err(|_| {
+            warn!(order = %id, "webhook for an unknown event");
+            Problem::not_found("this event")
+        })?;
         info!(order = %id, verb = ?action.verb(), "webhook taken");
         let command = OrderCommand {
             order: id.order,

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 /// Where the provider is, and what both sides know.
@@ -28,6 +28,15 @@ pub struct PaymentSettings {
         value_name = "NUMBER"
     )]
     pub payments_per_second: NonZeroU32,
+    /// What a fraud warning or a dispute does to a paid order
+    #[arg(
+        long,
+        env = "TICKET_COMPLAINT_POLICY",
+        value_enum,
+        default_value = "flag",
+        value_name = "POLICY"
+    )]
+    pub complaint_policy: ComplaintPolicy,
     /// Secrets that sign the provider's webhooks, divided by commas while one is replaced
     #[arg(
         long,
@@ -37,4 +46,13 @@ pub struct PaymentSettings {
         value_name = "SECRET,.."
     )]
     pub webhook_secret: Vec<SecretString>,
+}
+
+/// What follows when the buyer's bank warns of fraud or the buyer disputes a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ComplaintPolicy {
+    /// The order stays paid and is flagged: an event manager decides.
+    Flag,
+    /// It is flagged, and the money goes back.
+    Refund,
 }

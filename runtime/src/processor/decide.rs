@@ -167,8 +167,9 @@ async fn decide_all(ledger: &Ledger, work: Work) -> Result<Vec<Decided>, LedgerE
         let applied = ledger.apply(&batch).await?;
         drop(spans);
         histogram!("ticket_ledger_batch_seconds").record(begun.elapsed());
+        let only_flagged = facts::only_flagged(&batch);
         let facts = facts::facts(&shard, batch, applied);
-        facts::count(&facts);
+        facts::count(&facts, &only_flagged);
         decided.push(Decided { facts, traces });
     }
     if let Some(Adjust {

@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 
 use metrics::counter;
+use ticket_core::machine::Verb;
 use ticket_core::names::ORDER_EVENTS_PARTITIONS;
-use ticket_core::{FactBatch, OrderId, OrderRecord, Passed, State, StockShardId};
+use ticket_core::{FactBatch, OrderCommand, OrderId, OrderRecord, Passed, State, StockShardId};
 use ticket_ledger::{Adjusted, Applied, PlaceOutcome, ShardBatch};
 
 use crate::catalog::ShardEntry;
 
 /// Facts of a stock shard keep their order on this partition of `order-events`.
-pub(super) fn partition_of(shard: StockShardId) -> i32 {
+pub(crate) fn partition_of(shard: StockShardId) -> i32 {
     let partition = shard.get().rem_euclid(i64::from(ORDER_EVENTS_PARTITIONS));
     i32::try_from(partition).unwrap_or(0)
 }
@@ -96,10 +97,34 @@ pub(super) fn of_adjustment(
     }
 }
 
-/// Counts what changed in this call; repeats are not counted again.
-pub(super) fn count(facts: &FactBatch) {
+/// Orders of which the batch says nothing but flags: they change, and enter no state.
+pub(super) fn only_flagged(batch: &ShardBatch) -> HashSet<OrderId> {
+    let is_flag = |command: &&OrderCommand| command.action.verb() == Verb::Flag;
+    let mut flagged: HashSet<OrderId> = batch
+        .commands
+        .iter()
+        .filter(is_flag)
+        .map(|command| command.order)
+        .collect();
+    if !flagged.is_empty() {
+        for command in batch.commands.iter().filter(|command| !is_flag(command)) {
+            flagged.remove(&command.order);
+        }
+        for place in &batch.places {
+            flagged.remove(&place.order);
+        }
+    }
+    flagged
+}
+
+/// Counts orders that entered a state in this call; repeats are not counted again.
+pub(super) fn count(facts: &FactBatch, only_flagged: &HashSet<OrderId>) {
     let fresh = |state: State| {
-        let is_new = |order: &&OrderRecord| order.version == facts.version && order.state == state;
+        let is_new = |order: &&OrderRecord| {
+            order.version == facts.version
+                && order.state == state
+                && !only_flagged.contains(&order.order)
+        };
         u64::try_from(facts.orders.iter().filter(is_new).count()).unwrap_or(u64::MAX)
     };
     for state in State::ALL {

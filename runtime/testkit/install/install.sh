@@ -2,7 +2,8 @@
 # Installs what the local stack and the tests need and what is missing, each thing at a fixed version:
 #   - packages of the operating system (apt-get when root; else the command is printed and this stops),
 #   - Kafka's jars through Maven into .stack/kafka,
-#   - kube-apiserver and kubectl, built from Go modules, into .stack/bin.
+#   - kube-apiserver and kubectl, built from Go modules, into .stack/bin,
+#   - with --all also stripe-mock, built from its Go module: a test checks our requests against Stripe's own description.
 # What is there is left alone, so that a second run takes well below a second. A server that an environment variable
 # points at (KUBECONFIG, TICKET_KAFKA_BROKERS, TICKET_DATABASE_URL, TICKET_REDIS_URL) is not installed, unless the first
 # argument is --all: tests kill servers, so they need their own. With --fuzz only the fuzzer of `make fuzz` is installed, into
@@ -17,6 +18,8 @@ LOGS=$STACK/logs
 KUBERNETES_VERSION=v1.36.3
 # Measured on 2 idle cores with nothing in any cache; the announcement scales them to the machine.
 KUBERNETES_BUILD_CORE_SECONDS=620
+STRIPE_MOCK_VERSION=v0.203.0
+STRIPE_MOCK_BUILD_CORE_SECONDS=20
 KAFKA_SECONDS=20
 PACKAGES_SECONDS=90
 FUZZER_SECONDS=30
@@ -47,6 +50,7 @@ main() {
     elif ! has kubectl; then
         kubernetes kubectl
     fi
+    [ "$all" = no ] || stripe_mock
 }
 
 # --- packages of the operating system -------------------------------------------------------------------------------
@@ -128,6 +132,20 @@ kubernetes() {
         done_now "$program" "$stamp"
     done
     rmdir "$part"
+}
+
+# --- Stripe ---------------------------------------------------------------------------------------------------------
+
+stripe_mock() {
+    is_done stripe-mock "$STRIPE_MOCK_VERSION" && [ -x "$STACK/bin/stripe-mock" ] && return
+    has go || stop "Go is missing (1.26 or newer); next step: install it (https://go.dev/dl), then run this again"
+    local part=$STACK/stripe-mock.part
+    rm -rf "$part"
+    long stripe-mock "building stripe-mock $STRIPE_MOCK_VERSION" $((STRIPE_MOCK_BUILD_CORE_SECONDS / $(nproc))) \
+        env CGO_ENABLED=0 "GOBIN=$part" go install -trimpath "github.com/stripe/stripe-mock@$STRIPE_MOCK_VERSION"
+    mv "$part/stripe-mock" "$STACK/bin/stripe-mock"
+    rmdir "$part"
+    done_now stripe-mock "$STRIPE_MOCK_VERSION"
 }
 
 # --- the fuzzer -----------------------------------------------------------------------------------------------------

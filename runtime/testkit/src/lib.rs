@@ -9,6 +9,7 @@
 //! - [`shared()`] is the stack that tests share, each test with names of its own.
 //! - [`RedisServer`], [`KafkaServer`], [`PostgresServer`], [`EtcdServer`], [`ApiServer`]: a server of one's own, to kill,
 //!   pause and restart.
+//! - [`StripeMockServer`]: Stripe's own description of its API, as a server.
 //! - [`Product`]: one of our binaries as a child process.
 //! - [`Reseller`]: a reference reseller with books of its own.
 //! - [`stack`]: the local stack as a whole.
@@ -30,6 +31,7 @@ mod reseller;
 mod server;
 mod shared;
 pub mod stack;
+mod stripe_mock;
 mod tools;
 
 pub use apiserver::ApiServer;
@@ -46,4 +48,5 @@ pub use redis::{Persistence, RedisCluster, RedisServer, SecureRedis};
 pub use reseller::{Book, Reseller, StockMessage};
 pub use server::{Server, StartOptions};
 pub use shared::{Shared, shared, unique};
+pub use stripe_mock::StripeMockServer;
 pub use tools::Tools;

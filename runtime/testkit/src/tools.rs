@@ -55,6 +55,11 @@ impl Tools {
         built("kubectl", "bin/kubectl").or_else(|missing| system("kubectl").map_err(|_| missing))
     }
 
+    /// stripe-mock, built by the installer.
+    pub fn stripe_mock(self) -> Result<PathBuf> {
+        built("stripe-mock", "bin/stripe-mock")
+    }
+
     /// The folder of Kafka's jars, filled by the installer.
     pub fn kafka_jars(self) -> Result<PathBuf> {
         built("kafka", "kafka/lib")

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod adjust;
 #[cfg(test)]
+mod between;
+#[cfg(test)]
 mod down;
 #[cfg(test)]
 mod fuzzed;
@@ -12,6 +14,8 @@ mod generated;
 mod limits;
 #[cfg(test)]
 mod looks;
+#[cfg(test)]
+mod lost;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
@@ -34,3 +38,5 @@ mod settings;
 mod tokens;
 #[cfg(test)]
 mod way;
+#[cfg(test)]
+mod webhooks;

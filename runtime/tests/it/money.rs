@@ -1,9 +1,9 @@
 //! What becomes of money and units when a payment does not simply succeed.
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json as value};
 
-use crate::sale::{Sale, Terms, json, token};
+use crate::sale::{Sale, Terms, VIEWER, json, token};
 
 async fn wish(sale: &Sale, order: &Value, wish: &str, status: u16) -> Value {
     let path = format!("/v1/orders/{}/{wish}", order["id"].as_str().unwrap());
@@ -74,4 +74,110 @@ async fn cancel_and_refund_give_back_what_was_taken() {
     sale.order_until("ann", id, "refunded").await;
     wish(&sale, &paid, "refund", 202).await;
     sale.counts_until(100, 0, 0).await;
+}
+
+async fn managed(sale: &Sale, id: &str) -> Value {
+    let path = format!("/orders/{id}");
+    json(
+        sale.ask(Method::GET, &path, VIEWER).send().await.unwrap(),
+        200,
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warning_or_a_dispute_flags_the_order_and_it_stays_paid() {
+    let sale = Sale::open(Terms::default()).await;
+    // Each webhook comes twice, and in any order.
+    sale.faults(value!({ "duplicate": 1.0, "shuffle": 0.5 }))
+        .await;
+    for (method, flag) in [
+        ("pm_card_createIssuerFraudRecord", "fraud-warning"),
+        ("pm_card_createDispute", "disputed"),
+    ] {
+        let order = sale.awaiting("ann", method, 1).await;
+        let id = order["id"].as_str().unwrap();
+        sale.pay(&order, method).await;
+        let paid = sale.order_until("ann", id, "paid").await;
+        sale.until("the order is flagged", async || {
+            managed(&sale, id).await["flags"] == value!([flag])
+        })
+        .await;
+        let seen = managed(&sale, id).await;
+        assert_eq!(seen["state"], "paid");
+        let history = seen["history"].as_array().unwrap();
+        let [.., state, last] = history.as_slice() else {
+            panic!("{seen}")
+        };
+        assert_eq!(
+            (&state["state"], &state["at"]),
+            (&value!("paid"), &paid["updated_at"])
+        );
+        assert_eq!(
+            (&last["state"], &last["flag"]),
+            (&value!("paid"), &value!(flag))
+        );
+        // The buyer is not told, and nothing changes for him.
+        assert_eq!(sale.order("ann", id).await, paid);
+    }
+    sale.counts_until(98, 0, 2).await;
+    assert!(sale.at_provider("/v1/refunds").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_policy_refund_a_flagged_order_is_given_back() {
+    let sale = Sale::open(Terms {
+        settings: vec![("TICKET_COMPLAINT_POLICY", Some("refund".to_owned()))],
+        ..Terms::default()
+    })
+    .await;
+    for method in ["pm_card_createIssuerFraudRecord", "pm_card_createDispute"] {
+        let order = sale.awaiting("ann", method, 2).await;
+        let id = order["id"].as_str().unwrap();
+        sale.pay(&order, method).await;
+        let refunded = sale.order_until("ann", id, "refunded").await;
+        assert_eq!(refunded["reason"], "fraud");
+    }
+    sale.counts_until(100, 0, 0).await;
+    assert_eq!(sale.at_provider("/v1/refunds").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_cancelled_while_its_money_is_on_the_way_gets_it_back() {
+    let sale = Sale::open(Terms::default()).await;
+    let order = sale.awaiting("ann", "slow", 2).await;
+    let id = order["id"].as_str().unwrap();
+    sale.pay(&order, "pm_bank_transfer").await;
+    // Its hold lasts as long as such payments may take.
+    sale.until("the hold is longer", async || {
+        sale.order("ann", id).await["hold_expires_at"].as_str() > order["hold_expires_at"].as_str()
+    })
+    .await;
+    assert_eq!(
+        wish(&sale, &order, "refund", 409).await["code"],
+        "illegal-transition"
+    );
+    wish(&sale, &order, "cancel", 202).await;
+    let refunded = sale.order_until("ann", id, "refunded").await;
+    assert_eq!(refunded["reason"], "late-money");
+    sale.counts_until(100, 0, 0).await;
+    let refunds = sale.at_provider("/v1/refunds").await;
+    assert_eq!((refunds.len(), &refunds[0]["amount"]), (1, &value!(3_000)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bank_transfer_is_paid_when_it_arrives() {
+    let sale = Sale::open(Terms {
+        hold_for_s: 2,
+        ..Terms::default()
+    })
+    .await;
+    let order = sale.awaiting("ann", "slow", 2).await;
+    let id = order["id"].as_str().unwrap();
+    sale.pay(&order, "pm_bank_transfer").await;
+    // Longer on its way than an ordinary hold lasts.
+    let paid = sale.order_until("ann", id, "paid").await;
+    assert!(paid["hold_expires_at"].is_null());
+    sale.counts_until(98, 0, 2).await;
+    assert!(sale.at_provider("/v1/refunds").await.is_empty());
 }

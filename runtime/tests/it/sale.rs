@@ -21,8 +21,12 @@ use ticket_testkit::{
     unique,
 };
 
+use crate::between::Between;
+
 pub(crate) const JWT_SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
+/// While a secret is replaced there are two.
+pub(crate) const SECOND_WEBHOOK_SECRET: &str = "whsec_of_tomorrow";
 pub(crate) const MANAGER: &str = "manager-token";
 pub(crate) const VIEWER: &str = "viewer-token";
 
@@ -37,6 +41,8 @@ pub(crate) struct Terms {
     pub(crate) max_per_buyer: u32,
     /// A Redis of its own, to kill.
     pub(crate) own_redis: bool,
+    /// Between runtime and sandbox, to make the provider fail.
+    pub(crate) between: Option<Between>,
     /// More settings of the runtime; one without a value is left out.
     pub(crate) settings: Vec<(&'static str, Option<String>)>,
     pub(crate) stock_source: StockSource,
@@ -52,6 +58,7 @@ impl Default for Terms {
             hold_for_s: 600,
             max_per_buyer: 4,
             own_redis: false,
+            between: None,
             settings: Vec::new(),
             stock_source: StockSource::Spec,
             roles: &["all"],
@@ -129,6 +136,11 @@ impl Sale {
         let sandbox = ProductOptions::sandbox(sandbox);
         let sandbox = Product::start(own("sandbox"), sandbox).await.unwrap();
         let payments = sandbox.url();
+        let provider = match &terms.between {
+            Some(between) => between.serve(&payments).await,
+            None => payments.clone(),
+        };
+        let secrets = format!("{WEBHOOK_SECRET},{SECOND_WEBHOOK_SECRET}");
         let mut runtime = env(&[
             ("TICKET_DATABASE_URL", &database),
             ("TICKET_KAFKA_BROKERS", &brokers),
@@ -142,8 +154,8 @@ impl Sale {
             ("TICKET_BUYER_JWT_SECRET", JWT_SECRET),
             ("TICKET_ADMIN_TOKEN", MANAGER),
             ("TICKET_ADMIN_VIEWER_TOKEN", VIEWER),
-            ("TICKET_PAYMENTS_URL", &payments),
-            ("TICKET_WEBHOOK_SECRET", WEBHOOK_SECRET),
+            ("TICKET_PAYMENTS_URL", &provider),
+            ("TICKET_WEBHOOK_SECRET", &secrets),
         ]);
         let admin = format!("http://127.0.0.1:{}", admin_port.port());
         for (name, value) in &terms.settings {
@@ -199,10 +211,20 @@ impl Sale {
     }
 
     /// Waits until `holds`, and fails with `what` if it never does.
-    pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    pub(crate) async fn until(&self, what: &str, holds: impl AsyncFnMut() -> bool) {
+        self.within(PATIENCE, what, holds).await;
+    }
+
+    /// Waits until `holds`, at most for `limit`.
+    pub(crate) async fn within(
+        &self,
+        limit: Duration,
+        what: &str,
+        mut holds: impl AsyncFnMut() -> bool,
+    ) {
         let begun = std::time::Instant::now();
         while !holds().await {
-            assert!(begun.elapsed() < PATIENCE, "never: {what}");
+            assert!(begun.elapsed() < limit, "never: {what}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -284,6 +306,20 @@ impl Sale {
             .send()
             .await
             .unwrap()
+    }
+
+    /// What the sandbox does to webhooks from now on.
+    pub(crate) async fn faults(&self, faults: Value) {
+        let url = format!("{}/sandbox/faults", self.payments);
+        let answer = self.http.post(url).json(&faults).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+
+    /// What the sandbox has under `path`: one page of payments or refunds.
+    pub(crate) async fn at_provider(&self, path: &str) -> Vec<Value> {
+        let url = format!("{}{path}?limit=100", self.payments);
+        let page = json(self.http.get(url).send().await.unwrap(), 200).await;
+        page["data"].as_array().unwrap().clone()
     }
 
     /// The sum of the ledger's counters, and the units in the store.

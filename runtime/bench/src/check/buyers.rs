@@ -50,7 +50,7 @@ pub(super) fn endings(evidence: &Evidence) -> Verdict {
     let mut paid = 0;
     for (_, order) in evidence.book.acknowledged() {
         paid += usize::from(order.deed == Deed::Paid);
-        if let Some(wrong) = wrong_end(order) {
+        if let Some(wrong) = wrong_end(order, evidence.is_news_sure) {
             findings.push(format!(
                 "{} ended as {}: {wrong}",
                 order.id, order.last_state
@@ -64,7 +64,7 @@ pub(super) fn endings(evidence: &Evidence) -> Verdict {
     )
 }
 
-fn wrong_end(order: &Acknowledged) -> Option<&'static str> {
+fn wrong_end(order: &Acknowledged, is_news_sure: bool) -> Option<&'static str> {
     let end = order.last_state;
     if !end.is_final() {
         // Another check says so.
@@ -72,7 +72,7 @@ fn wrong_end(order: &Acknowledged) -> Option<&'static str> {
     }
     // What was done late may lose against the end of the hold: the order expires, and money that comes then claims the
     // tickets again if there are any, or goes back.
-    let is_late = !order.was_in_time;
+    let is_late = !order.was_in_time || !is_news_sure;
     let is_expired = is_late && end == State::Expired;
     let (fits, why) = match order.deed {
         Deed::Paid => {

@@ -92,6 +92,7 @@ fn honest() -> Evidence {
         buyer: story.buyer.clone(),
         quantity: order.quantity,
         state: order.last_state,
+        flags: Vec::new(),
     };
     let checks = ["conservation", "states", "store", "facts", "payments"].map(|name| AuditCheck {
         name: name.to_owned(),
@@ -102,6 +103,7 @@ fn honest() -> Evidence {
     Evidence {
         categories: vec![category()],
         quantity_max: 4,
+        is_news_sure: true,
         before: vec![stock(10, 0, 0)],
         after: vec![stock(6, 0, 4)],
         read_again: book
@@ -113,12 +115,27 @@ fn honest() -> Evidence {
             .acknowledged()
             .map(|(story, order)| managed(story, order))
             .collect(),
+        money: book
+            .acknowledged()
+            .map(|(_, order)| (order.id, money(order.last_state, order.quantity)))
+            .collect(),
         audit: Audit {
             ok: true,
             checks: checks.to_vec(),
         },
         memory: vec![memory("runtime", 120_000), memory("operator", 30_000)],
         book,
+    }
+}
+
+/// What the provider has of an honest order.
+fn money(state: State, quantity: u32) -> Charged {
+    let amount = PRICE * i64::from(quantity);
+    let is_paid = matches!(state, State::Paid | State::Refunded);
+    Charged {
+        payments: u32::from(is_paid),
+        received: if is_paid { amount } else { 0 },
+        given_back: if state == State::Refunded { amount } else { 0 },
     }
 }
 
@@ -154,7 +171,8 @@ fn order_of(evidence: &mut Evidence, buyer: usize) -> &mut Acknowledged {
 fn everywhere(evidence: &mut Evidence, buyer: usize, state: State) {
     let order = order_of(evidence, buyer);
     order.last_state = state;
-    let id = order.id;
+    let (id, quantity) = (order.id, order.quantity);
+    evidence.money.insert(id, money(state, quantity));
     evidence
         .read_again
         .get_mut(&id)
@@ -205,6 +223,7 @@ fn stock_from_before_the_sale_is_not_counted_as_sold_by_it() {
             buyer: "earlier".to_owned(),
             quantity: 3,
             state: State::Paid,
+            flags: Vec::new(),
         });
     };
     assert_eq!(after(fine), [""; 0]);
@@ -312,6 +331,7 @@ fn an_order_that_nobody_was_told_about_is_found_if_it_has_tickets() {
                 buyer: "nobody".to_owned(),
                 quantity: 1,
                 state,
+                flags: Vec::new(),
             });
         })
     };
@@ -345,6 +365,33 @@ fn a_buyer_with_too_many_tickets_is_found() {
 fn money_without_tickets_is_found() {
     let lie = |evidence: &mut Evidence| order_of(evidence, 2).deed = Deed::Paid;
     assert_eq!(after(lie), ["money and tickets agree"]);
+}
+
+#[test]
+fn a_buyer_who_was_charged_for_nothing_or_twice_is_found() {
+    const BROKEN: [&str; 1] = ["every buyer paid for what he has"];
+    let charge = |buyer: usize, charged: Charged| {
+        after(|evidence| {
+            let id = order_of(evidence, buyer).id;
+            evidence.money.insert(id, charged);
+        })
+    };
+    let once = money(State::Paid, 2);
+    let back = money(State::Refunded, 2);
+    // Buyers 0 and 1 have paid, 2 has not.
+    assert_eq!(charge(2, once), BROKEN);
+    assert_eq!(charge(2, back), [""; 0]);
+    assert_eq!(charge(0, back), BROKEN);
+    assert_eq!(charge(0, Charged::default()), BROKEN);
+    let twice = Charged {
+        payments: 2,
+        ..once
+    };
+    assert_eq!(charge(0, twice), BROKEN);
+    let stranger = |evidence: &mut Evidence| {
+        evidence.money.insert(id(88), once);
+    };
+    assert_eq!(after(stranger), BROKEN);
 }
 
 #[test]
@@ -385,6 +432,12 @@ fn what_was_done_in_time_must_count_and_what_was_done_late_may_lose() {
         order_of(evidence, 0).was_in_time = false;
     };
     assert_eq!(after(late), [""; 0]);
+    // In time, and nobody was told of it.
+    let lost = |evidence: &mut Evidence| {
+        refunded(evidence);
+        evidence.is_news_sure = false;
+    };
+    assert_eq!(after(lost), [""; 0]);
 }
 
 #[test]

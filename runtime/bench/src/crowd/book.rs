@@ -57,7 +57,7 @@ pub struct AnswerKind {
 pub enum Deed {
     /// Nothing that counts: went away, or was declined.
     Nothing,
-    /// The provider said that the money is there.
+    /// The provider said that the money is there, or on its way.
     Paid,
     /// The provider said that it blocks the payment for good.
     Blocked,

@@ -37,9 +37,13 @@ const REPEATS: [(Repeat, u32); 4] = [
 ];
 
 /// What becomes of an accepted order. The numbers are shares of a hundred.
-const ENDINGS: [(Ending, u32); 6] = [
-    (Ending::Pays, 70),
+const ENDINGS: [(Ending, u32); 10] = [
+    (Ending::Pays, 58),
     (Ending::PaysAfterDecline, 8),
+    (Ending::PaysByTransfer, 4),
+    (Ending::PaysAtTheLastMoment, 4),
+    (Ending::PaysAndIsWarnedOf, 2),
+    (Ending::PaysAndDisputes, 2),
     (Ending::DeclinedForGood, 4),
     (Ending::Blocked, 3),
     (Ending::NeverPays, 8),
@@ -97,6 +101,14 @@ pub enum Ending {
     Pays,
     /// Pays with a bad card first, then with a good one.
     PaysAfterDecline,
+    /// Pays by a bank transfer, which is on its way for a while.
+    PaysByTransfer,
+    /// Pays just before the hold ends: the news may come when it is over.
+    PaysAtTheLastMoment,
+    /// Pays with a card that the bank warns of afterwards.
+    PaysAndIsWarnedOf,
+    /// Pays and wants the money back through the bank.
+    PaysAndDisputes,
     /// Pays with a bad card and goes away.
     DeclinedForGood,
     /// Pays with a card that the provider blocks as fraud.

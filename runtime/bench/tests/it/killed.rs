@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use ticket_bench::admin::Admin;
 use ticket_bench::kubectl::Kubectl;
 use ticket_bench::report;
-use ticket_bench::sale::{self, Outcome, Sale};
+use ticket_bench::sale::{self, Faults, Outcome, Sale};
 use ticket_bench::stack_env::StackEnv;
 use ticket_testkit::stack::{self, Given, Roles, Say, StackOptions};
 use ticket_testkit::{Home, workspace_dir};
@@ -96,6 +96,7 @@ async fn sold_through_a_kill(options: &StackOptions) -> anyhow::Result<(Sale, Ou
         event,
         buyers: BUYERS,
         seed: 7,
+        faults: Faults::default(),
     };
     let (outcome, killed) = tokio::join!(
         Box::pin(sale::hold(&env, &sale)),

@@ -14,4 +14,5 @@ mod killed;
 mod lies;
 mod load;
 mod measures;
+mod misbehaved;
 mod together;

@@ -4,7 +4,7 @@ use super::{DecodeError, Id128, read, time, write};
 use crate::command::{Action, Adjust, Command, OrderCommand, Place};
 use crate::fact::Payment;
 use crate::ids::{Adjustment, BuyerId, Epoch, OrderId, StockShardId};
-use crate::machine::Reason;
+use crate::machine::{Flag, Reason};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Message {
@@ -16,7 +16,7 @@ struct Message {
     /// `accepted_at` of a place, `at` of all others; microseconds since 1970.
     #[prost(int64, tag = "3")]
     at_us: i64,
-    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     body: Option<Body>,
 }
 
@@ -44,6 +44,8 @@ enum Body {
     Void(VoidBody),
     #[prost(message, tag = "14")]
     Adjust(AdjustBody),
+    #[prost(message, tag = "15")]
+    Flag(FlagBody),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -134,6 +136,25 @@ impl ReasonBody {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct FlagBody {
+    #[prost(int32, tag = "1")]
+    flag: i32,
+}
+
+impl FlagBody {
+    fn flag(self) -> Result<Flag, DecodeError> {
+        let unknown = DecodeError::Unknown {
+            what: "flag",
+            number: i64::from(self.flag),
+        };
+        i16::try_from(self.flag)
+            .ok()
+            .and_then(Flag::from_number)
+            .ok_or(unknown)
+    }
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 struct VoidBody {
     #[prost(string, tag = "1")]
@@ -206,6 +227,9 @@ fn action_body(action: &Action) -> Body {
             buyer: buyer.as_str().to_owned(),
             quantity: *quantity,
         }),
+        Action::Flag { flag } => Body::Flag(FlagBody {
+            flag: i32::from(flag.number()),
+        }),
     }
 }
 
@@ -268,6 +292,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
             buyer: BuyerId::new(buyer)?,
             quantity: at_least_one(quantity)?,
         },
+        Body::Flag(body) => Action::Flag { flag: body.flag()? },
     };
     Ok(Command::Order(OrderCommand {
         order: order?,
@@ -322,6 +347,7 @@ mod tests {
             reason().prop_map(|reason| Action::Cancel { reason }),
             reason().prop_map(|reason| Action::Refund { reason }),
             Just(Action::RefundSettled),
+            proptest::sample::select(Flag::ALL.to_vec()).prop_map(|flag| Action::Flag { flag }),
             ("[^\\pC]{1,40}", 1..9_u32).prop_map(|(buyer, quantity)| Action::Void {
                 buyer: BuyerId::new(buyer).unwrap(),
                 quantity,

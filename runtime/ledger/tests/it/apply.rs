@@ -1,11 +1,11 @@
 //! What a person would check by hand of the batch function.
 
-use ticket_core::{Action, Epoch, ErrorClass, Place, Reason, State, StockCounts};
+use ticket_core::{Action, Epoch, ErrorClass, Flag, Place, Reason, State, StockCounts};
 use ticket_ledger::{LedgerError, PlaceOutcome};
 
 use crate::fixture::{
-    HOLD_FOR_S, TestLedger, batch, command, on_both, order, payment_ready, place, reference,
-    second, seconds, states,
+    HOLD_FOR_S, PROCESSING_FOR_S, TestLedger, batch, command, on_both, order, payment_ready, place,
+    reference, second, seconds, states,
 };
 
 on_both!(
@@ -13,6 +13,9 @@ on_both!(
     a_whole_batch_again_changes_no_row,
     a_paid_order_is_sold_and_a_refund_gives_the_units_back,
     late_money_claims_units_while_there_are_any,
+    late_money_of_a_cancelled_order_goes_back,
+    a_slow_payment_keeps_its_hold_to_the_longer_limit_and_repeats_do_not_lengthen_it,
+    flags_stay_with_the_order_and_repeats_change_nothing,
     a_void_closes_the_door_before_a_late_place,
     a_newer_epoch_is_taken_and_an_older_one_is_not,
     news_that_overtook_the_payment_leave_room_for_its_details,
@@ -124,7 +127,8 @@ async fn a_paid_order_is_sold_and_a_refund_gives_the_units_back(db: TestLedger) 
     let ready = &ready.await.unwrap().touched[0];
     assert_eq!(
         ready.hold_expires_at,
-        Some(second(50) + seconds(HOLD_FOR_S))
+        // From the decision on (`batch` decides at 100 s), not from the command: it may have waited on the log.
+        Some(second(100) + seconds(HOLD_FOR_S))
     );
     assert_eq!(ready.payment.as_ref().unwrap().id, "pi_1");
     let paid = apply(vec![command(shard, 1, 60, Action::PaymentSucceeded)])
@@ -178,7 +182,7 @@ async fn late_money_claims_units_while_there_are_any(db: TestLedger) {
         .map(|number| command(shard, number, 0, payment_ready(number)))
         .collect();
     db.ledger.apply(&batch(shard, places, ready)).await.unwrap();
-    let end = i64::from(HOLD_FOR_S);
+    let end = 100 + i64::from(HOLD_FOR_S);
     let expire = |at| {
         (1..=2)
             .map(|number| command(shard, number, at, Action::Expire))
@@ -221,6 +225,113 @@ async fn late_money_claims_units_while_there_are_any(db: TestLedger) {
     );
     let late = db.ledger.order(reference(shard, 2)).await.unwrap().unwrap();
     assert_eq!(late.reason, Some(Reason::LateMoney));
+}
+
+async fn late_money_of_a_cancelled_order_goes_back(db: TestLedger) {
+    let (_, shard) = db.shard(4).await;
+    let cancel = Action::Cancel {
+        reason: Reason::BuyerRequest,
+    };
+    let commands = vec![
+        command(shard, 1, 0, payment_ready(1)),
+        command(shard, 1, 1, Action::PaymentProcessing),
+        command(shard, 1, 2, cancel),
+    ];
+    let cancelled = batch(shard, vec![place(shard, 1, 2)], commands);
+    let applied = db.ledger.apply(&cancelled).await.unwrap();
+    assert_eq!(applied.touched[0].state, State::Cancelled);
+    // Units are left, and still nobody pays for what he gave back.
+    let money = batch(
+        shard,
+        vec![],
+        vec![command(shard, 1, 3, Action::PaymentSucceeded)],
+    );
+    for _ in 0..2 {
+        let applied = db.ledger.apply(&money).await.unwrap();
+        let order = &applied.touched[0];
+        assert_eq!(
+            (order.state, order.reason),
+            (State::Refunding, Some(Reason::LateMoney))
+        );
+        assert_eq!((applied.stock.available, applied.stock.sold), (4, 0));
+    }
+}
+
+async fn a_slow_payment_keeps_its_hold_to_the_longer_limit_and_repeats_do_not_lengthen_it(
+    db: TestLedger,
+) {
+    let (_, shard) = db.shard(4).await;
+    let apply = |at, action| {
+        let batch = batch(shard, vec![], vec![command(shard, 1, at, action)]);
+        let ledger = db.ledger.clone();
+        async move { ledger.apply(&batch).await.unwrap().touched.remove(0) }
+    };
+    let placed = batch(shard, vec![place(shard, 1, 1)], vec![]);
+    db.ledger.apply(&placed).await.unwrap();
+    apply(0, payment_ready(1)).await;
+    let end = second(30) + seconds(PROCESSING_FOR_S);
+    for _ in 0..2 {
+        let order = apply(30, Action::PaymentProcessing).await;
+        assert_eq!(order.hold_expires_at, Some(end));
+    }
+    // The short limit is over, the long one is not.
+    let order = apply(100 + i64::from(HOLD_FOR_S) + 1, Action::Expire).await;
+    assert_eq!(order.state, State::AwaitingPayment);
+    let order = apply(30 + i64::from(PROCESSING_FOR_S), Action::Expire).await;
+    assert_eq!(order.state, State::Expired);
+    // Its money still counts.
+    let order = apply(40 + i64::from(PROCESSING_FOR_S), Action::PaymentSucceeded).await;
+    assert_eq!((order.state, order.reason), (State::Paid, None));
+}
+
+async fn flags_stay_with_the_order_and_repeats_change_nothing(db: TestLedger) {
+    let (event, shard) = db.shard(4).await;
+    let flag = |flag| Action::Flag { flag };
+    let apply = |commands| {
+        let (ledger, batch) = (db.ledger.clone(), batch(shard, vec![], commands));
+        async move { ledger.apply(&batch).await.unwrap() }
+    };
+    let placed = batch(shard, vec![place(shard, 1, 2)], vec![]);
+    db.ledger.apply(&placed).await.unwrap();
+    // The dispute overtakes the news of the money.
+    let early = apply(vec![command(shard, 1, 1, flag(Flag::Disputed))]).await;
+    assert_eq!(early.touched[0].state, State::Reserved);
+    apply(vec![
+        command(shard, 1, 2, payment_ready(1)),
+        command(shard, 1, 3, Action::PaymentSucceeded),
+    ])
+    .await;
+    let both = vec![
+        command(shard, 1, 4, flag(Flag::FraudWarning)),
+        command(shard, 1, 4, flag(Flag::Disputed)),
+    ];
+    let flagged = apply(both.clone()).await;
+    let order = &flagged.touched[0];
+    assert_eq!(
+        (order.state, order.reason, order.version),
+        (State::Paid, None, flagged.version)
+    );
+    assert_eq!(order.passed.flags().collect::<Vec<_>>(), Flag::ALL);
+    assert_eq!((flagged.stock.sold, flagged.illegal), (2, 0));
+    let again = apply(both).await;
+    assert_eq!(again.touched, flagged.touched);
+    // Until the end, and also as a list reads it.
+    let refund = Action::Refund {
+        reason: Reason::Fraud,
+    };
+    apply(vec![
+        command(shard, 1, 5, refund),
+        command(shard, 1, 6, Action::RefundSettled),
+    ])
+    .await;
+    let (_, order) = db
+        .ledger
+        .event_orders(event, None, 10)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(order.state, State::Refunded);
+    assert!(order.passed.has_flag(Flag::FraudWarning) && order.passed.has_flag(Flag::Disputed));
 }
 
 async fn a_void_closes_the_door_before_a_late_place(db: TestLedger) {

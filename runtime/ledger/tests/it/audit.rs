@@ -58,7 +58,7 @@ async fn orders_past_their_limit_are_stuck(db: TestLedger) {
             },
         ),
     ];
-    // Everything happens at second 100; the hold runs until 600.
+    // Everything happens at second 100; the hold runs until 700.
     db.ledger
         .apply(&batch(shard, places, commands))
         .await
@@ -79,7 +79,7 @@ async fn orders_past_their_limit_are_stuck(db: TestLedger) {
     let reserved = (reference(shard, 1), State::Reserved);
     let refunding = (reference(shard, 3), State::Refunding);
     assert_eq!(waiting, [reserved, refunding]);
-    let end = i64::from(HOLD_FOR_S);
+    let end = 100 + i64::from(HOLD_FOR_S);
     assert_eq!(stuck(end).await.len(), 2);
     assert_eq!(
         stuck(end + 1).await[2],

@@ -24,6 +24,7 @@ async fn the_sql_table_is_the_order_machine(db: TestLedger) {
                 Next::ExpireIfDue => -2,
                 Next::ClaimOrRefund => -3,
                 Next::Illegal => -4,
+                Next::Mark => -5,
             };
             assert_eq!(code, expected, "{state} {verb:?}");
         }

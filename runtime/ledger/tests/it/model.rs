@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use ticket_core::machine::{Next, Units, next};
 use ticket_core::{
-    Action, Adjustment, Epoch, MoveKind, OrderCommand, OrderId, OrderRecord, Passed, Place, Reason,
-    State, StockCounts, StockMove, StockShardId,
+    Action, Adjustment, Epoch, Flag, MoveKind, OrderCommand, OrderId, OrderRecord, Passed, Place,
+    Reason, State, StockCounts, StockMove, StockShardId,
 };
 use ticket_ledger::{Adjusted, Applied, PlaceOutcome, ShardBatch};
 
@@ -131,13 +131,13 @@ fn steps() -> impl Strategy<Value = Steps> {
         1_u32..4,
         prop_oneof![1 => Just(1_i64), 8 => Just(2), 1 => Just(3)],
     );
-    // Times around the end of a hold (600 s) and of a slow payment (86,400 s).
+    // Times around the end of a hold (600 s after the decision, which is at 100 s) and of a slow payment (86,400 s).
     let at = prop_oneof![
         Just(0_i64),
         Just(1),
-        Just(599),
-        Just(600),
-        Just(601),
+        Just(699),
+        Just(700),
+        Just(701),
         Just(90_000)
     ];
     let command = (0..ORDERS, at, action());
@@ -156,6 +156,8 @@ fn action() -> impl Strategy<Value = Action> {
         2 => wish().prop_map(|reason| Action::Cancel { reason }),
         2 => wish().prop_map(|reason| Action::Refund { reason }),
         1 => Just(Action::RefundSettled),
+        2 => prop_oneof![Just(Flag::FraudWarning), Just(Flag::Disputed)]
+            .prop_map(|flag| Action::Flag { flag }),
         1 => (1_u32..4).prop_map(|quantity| Action::Void { buyer: fixture::buyer(9), quantity }),
     ]
 }
@@ -326,7 +328,7 @@ impl Model {
                     let to = if is_due { State::Expired } else { order.state };
                     self.change(batch, command, to, None);
                 }
-                Next::Stay | Next::Extend => {
+                Next::Stay | Next::Extend | Next::Mark => {
                     let to = order.state;
                     self.change(batch, command, to, None);
                 }
@@ -355,6 +357,9 @@ impl Model {
         if let Action::PaymentReady { payment } = &command.action {
             order.payment.get_or_insert_with(|| payment.clone());
         }
+        if let Action::Flag { flag } = command.action {
+            order.passed = order.passed.with_flag(flag);
+        }
         order.hold_expires_at = hold(batch, command, &before, to);
         if to != before.state {
             order.reason = because.or_else(|| reason(&command.action, &before, to));
@@ -363,7 +368,9 @@ impl Model {
         }
         if *order != before {
             order.version = self.version;
-            order.updated_at = batch.now;
+            if !matches!(command.action, Action::Flag { .. }) {
+                order.updated_at = batch.now;
+            }
         }
         let was_over =
             [State::Expired, State::Cancelled, State::PaymentFailed].contains(&before.state);
@@ -395,7 +402,7 @@ fn hold(
         let end = command.at + seconds(batch.processing_for_s);
         before.hold_expires_at.max(Some(end))
     } else if before.state == State::Reserved {
-        Some(command.at + seconds(batch.hold_for_s))
+        Some(batch.now + seconds(batch.hold_for_s))
     } else {
         before.hold_expires_at
     }
@@ -407,6 +414,7 @@ fn reason(action: &Action, before: &OrderRecord, to: State) -> Option<Reason> {
         (_, State::Refunded) if before.state == State::Paid => Some(Reason::Provider),
         (_, State::Refunded) => before.reason,
         (_, State::Expired) => Some(Reason::HoldExpired),
+        (Action::PaymentSucceeded, State::Refunding) => Some(Reason::LateMoney),
         (
             Action::Cancel { reason }
             | Action::Refund { reason }

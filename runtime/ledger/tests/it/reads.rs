@@ -1,7 +1,7 @@
 //! Reading orders.
 
 use ticket_core::{Action, Reason, State};
-use ticket_ledger::OrderFilter;
+use ticket_ledger::{OrderCursor, OrderFilter, ShardBatch};
 
 use crate::fixture::{
     HOLD_FOR_S, TestLedger, batch, buyer, command, on_both, order, payment_ready, place, reference,
@@ -14,6 +14,7 @@ on_both!(
     a_list_can_be_narrowed,
     all_orders_of_an_event_come_in_pages,
     holds_are_due_when_they_are_over,
+    orders_that_wait_for_the_provider_are_found_by_their_age,
 );
 
 async fn an_order_is_found_by_its_reference_only(db: TestLedger) {
@@ -148,22 +149,14 @@ async fn holds_are_due_when_they_are_over(db: TestLedger) {
     let other = db.more_stock(event, 100).await;
     for (shard, first) in [(shard, 1), (other, 11)] {
         let numbers = first..first + 3;
-        let places = numbers
-            .clone()
-            .map(|number| place(shard, number, 1))
-            .collect();
-        let ready = numbers.map(|number| {
-            command(
-                shard,
-                number,
-                i64::try_from(number).unwrap(),
-                payment_ready(number),
-            )
-        });
-        db.ledger
-            .apply(&batch(shard, places, ready.collect()))
-            .await
-            .unwrap();
+        for number in numbers {
+            let ready = vec![command(shard, number, 0, payment_ready(number))];
+            let decided = ShardBatch {
+                now: second(i64::try_from(number).unwrap()),
+                ..batch(shard, vec![place(shard, number, 1)], ready)
+            };
+            db.ledger.apply(&decided).await.unwrap();
+        }
     }
     let cancel = Action::Cancel {
         reason: Reason::BuyerRequest,
@@ -197,4 +190,94 @@ async fn holds_are_due_when_they_are_over(db: TestLedger) {
         .await
         .unwrap();
     assert_eq!(of_other, all[2..4]);
+
+    // Page by page, also where holds end in the same moment.
+    let awaiting = |after, until| {
+        let ledger = db.ledger.clone();
+        async move {
+            let found = ledger
+                .awaiting_payment(&[shard, other], after, second(until), 2)
+                .await;
+            let found = found.unwrap().into_iter();
+            found
+                .map(|(at, record)| (at, record.hold_expires_at))
+                .collect::<Vec<_>>()
+        }
+    };
+    let mut after = OrderCursor::START;
+    let mut seen = Vec::new();
+    loop {
+        let page = awaiting(after, hold + 12).await;
+        seen.extend(page.iter().map(|(at, _)| *at));
+        let Some((last, Some(ends))) = page.last() else {
+            break;
+        };
+        after = OrderCursor::after(*ends, last.order);
+    }
+    assert_eq!(seen, all[..4]);
+}
+
+async fn orders_that_wait_for_the_provider_are_found_by_their_age(db: TestLedger) {
+    let (event, shard) = db.shard(100).await;
+    let other = db.more_stock(event, 100).await;
+    let places = (1..=3).map(|number| place(shard, number, 1)).collect();
+    let commands = vec![
+        command(shard, 2, 0, payment_ready(2)),
+        command(shard, 3, 0, Action::PaymentSucceeded),
+        command(
+            shard,
+            3,
+            0,
+            Action::Refund {
+                reason: Reason::BuyerRequest,
+            },
+        ),
+    ];
+    let decided = batch(shard, places, commands);
+    db.ledger.apply(&decided).await.unwrap();
+    let elsewhere = batch(other, vec![place(other, 4, 1)], vec![]);
+    db.ledger.apply(&elsewhere).await.unwrap();
+    let unsettled = |shard, before, limit| {
+        let ledger = db.ledger.clone();
+        async move {
+            let found = ledger
+                .unsettled(event, &[shard], second(before), limit)
+                .await;
+            let mut found: Vec<_> = found.unwrap().into_iter().map(|(at, _)| at).collect();
+            found.sort_unstable();
+            found
+        }
+    };
+    // Everything was decided at second 100.
+    assert!(unsettled(shard, 100, 10).await.is_empty());
+    let both = [reference(shard, 1), reference(shard, 3)];
+    assert_eq!(unsettled(shard, 101, 10).await, both);
+    assert_eq!(unsettled(shard, 101, 1).await.len(), 1);
+    assert_eq!(unsettled(other, 101, 10).await, [reference(other, 4)]);
+
+    // Order 2 ends with a payment, order 1 without one.
+    let cancel = || Action::Cancel {
+        reason: Reason::BuyerRequest,
+    };
+    let ended = vec![
+        command(shard, 1, 0, cancel()),
+        command(shard, 2, 0, cancel()),
+    ];
+    db.ledger.apply(&batch(shard, vec![], ended)).await.unwrap();
+    let ended = |after, before| {
+        let ledger = db.ledger.clone();
+        async move {
+            let shards = [shard, other];
+            let found = ledger.ended_unpaid(event, &shards, after, second(before), 10);
+            let found = found.await.unwrap().into_iter();
+            found
+                .map(|(at, record)| (at, record.updated_at))
+                .collect::<Vec<_>>()
+        }
+    };
+    assert!(ended(OrderCursor::START, 100).await.is_empty());
+    let found = ended(OrderCursor::since(second(100)), 101).await;
+    assert_eq!(found, [(reference(shard, 2), second(100))]);
+    let after = OrderCursor::after(second(100), order(2));
+    assert!(ended(after, 101).await.is_empty());
 }

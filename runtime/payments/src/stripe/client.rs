@@ -1,6 +1,7 @@
 //! The client for Stripe's API, and for everything that speaks it. One call is one request; retries are the caller's.
 
 use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::DefaultClock;
@@ -11,6 +12,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use ticket_core::{Money, OrderRef, Reason};
+use tokio::time::Instant;
 
 use crate::error::{ConfigureFault, PaymentError};
 use crate::provider::{NewPayment, Page, Payment, PaymentStatus, Provider, Refund};
@@ -43,9 +45,9 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Payments or refunds on one page; Stripe's maximum.
 const PAGE_ITEMS: u32 = 100;
 
-/// Idle connections that are kept, and for how long. Shorter than what servers keep, so that a request rarely meets a
+/// Idle connections that are kept (a sale makes some hundred payments at once), and for how long. Shorter than what servers keep, so that a request rarely meets a
 /// connection that is just being closed.
-const IDLE_CONNECTIONS_MAX: usize = 64;
+const IDLE_CONNECTIONS_MAX: usize = 512;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Settings of a [`StripeClient`].
@@ -85,6 +87,8 @@ pub struct StripeClient {
     url: String,
     secret_key: Option<SecretString>,
     turns: RateLimiter<NotKeyed, InMemoryState, DefaultClock>,
+    /// The provider wants to be left alone until then.
+    not_before: Mutex<Option<Instant>>,
 }
 
 impl StripeClient {
@@ -110,7 +114,44 @@ impl StripeClient {
             url: url.trim_end_matches('/').to_owned(),
             secret_key,
             turns: RateLimiter::direct(quota),
+            not_before: Mutex::new(None),
         })
+    }
+
+    /// Waits until the provider may be called: its own wish first, our rate limit second.
+    async fn turn(&self) -> Result<(), CallFault> {
+        let turn = async {
+            while let Some(until) = self.pause_ends() {
+                tokio::time::sleep_until(until).await;
+            }
+            self.turns.until_ready().await;
+        };
+        tokio::time::timeout(RATE_WAIT_MAX, turn)
+            .await
+            .map_err(|_| CallFault::RateLimit {
+                waited: RATE_WAIT_MAX,
+            })
+    }
+
+    fn pause_ends(&self) -> Option<Instant> {
+        let until = *self
+            .not_before
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        until.filter(|until| *until > Instant::now())
+    }
+
+    /// "Too fast" and "not now" are about the account and not about one call: everybody waits.
+    fn pause(&self, fault: &CallFault) {
+        if let CallFault::Refused(refusal) = fault
+            && let (429 | 503, Some(wait)) = (refusal.status, refusal.retry_after)
+        {
+            let mut until = self
+                .not_before
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *until = (*until).max(Some(Instant::now() + wait));
+        }
     }
 
     /// One request and its answer. Waits for its turn first.
@@ -121,11 +162,7 @@ impl StripeClient {
         body: Option<String>,
         idempotency_key: Option<&str>,
     ) -> Result<T, CallFault> {
-        tokio::time::timeout(RATE_WAIT_MAX, self.turns.until_ready())
-            .await
-            .map_err(|_| CallFault::RateLimit {
-                waited: RATE_WAIT_MAX,
-            })?;
+        self.turn().await?;
         let mut request = self.request(method, path);
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
@@ -134,7 +171,9 @@ impl StripeClient {
             request = request.header(CONTENT_TYPE, form::CONTENT_TYPE).body(body);
         }
         let answer = request.send().await.map_err(CallFault::from_send)?;
-        read_answer(answer).await
+        read_answer(answer)
+            .await
+            .inspect_err(|fault| self.pause(fault))
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -338,6 +338,30 @@ async fn the_rate_limit_spreads_calls() {
 }
 
 #[tokio::test]
+async fn a_provider_that_says_later_is_left_alone_by_everybody() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&calls);
+    let router = Router::new().fallback(move || {
+        let mut calls = seen.lock().unwrap();
+        calls.push(Instant::now());
+        let answer = match calls.len() {
+            1 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]),
+            _ => (StatusCode::NOT_FOUND, [("retry-after", "0")]),
+        };
+        async move { answer }
+    });
+    let client = client_for(&serve(router).await);
+    let error = client.get("pi_1").await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+    // Another call, about another payment.
+    assert_eq!(client.get("pi_2").await.unwrap_err().code(), "not-found");
+    let calls = calls.lock().unwrap();
+    assert_eq!(calls.len(), 2);
+    let waited = calls[1] - calls[0];
+    assert!(waited >= Duration::from_millis(950), "{waited:?}");
+}
+
+#[tokio::test]
 async fn an_address_that_is_none_is_refused_at_the_start() {
     install_crypto();
     for url in ["", "localhost:80", "ftp://localhost", "http://"] {

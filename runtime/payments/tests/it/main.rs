@@ -11,3 +11,5 @@ mod faults;
 mod outcomes;
 #[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod stripe;

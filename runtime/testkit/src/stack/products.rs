@@ -14,6 +14,27 @@ pub enum Roles {
     All,
     /// A process each: `runtime-api`, `runtime-admin`, ...
     Split,
+    /// Two processes each: `runtime-api`, `runtime-api-2`, ... Webhooks and the addresses in `env` are those of the first.
+    Pairs,
+}
+
+/// A process of the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RuntimeProcess {
+    name: String,
+    role: &'static str,
+    /// The second one of its role.
+    is_second: bool,
+}
+
+impl RuntimeProcess {
+    fn first(name: &str, role: &'static str) -> Self {
+        Self {
+            name: name.to_owned(),
+            role,
+            is_second: false,
+        }
+    }
 }
 
 /// The roles of the runtime, in the order in which they are started.
@@ -45,18 +66,35 @@ impl Addresses {
 }
 
 impl Roles {
-    fn processes(self) -> Vec<(String, &'static str)> {
+    fn processes(self) -> Vec<RuntimeProcess> {
+        let first = |role| RuntimeProcess::first(&format!("runtime-{role}"), role);
+        let second = |role| RuntimeProcess {
+            name: format!("runtime-{role}-2"),
+            role,
+            is_second: true,
+        };
         match self {
-            Self::All => vec![("runtime".to_owned(), "all")],
-            Self::Split => SPLIT.map(|role| (format!("runtime-{role}"), role)).to_vec(),
+            Self::All => vec![RuntimeProcess::first("runtime", "all")],
+            Self::Split => SPLIT.map(first).to_vec(),
+            Self::Pairs => [SPLIT.map(first), SPLIT.map(second)].concat(),
         }
+    }
+
+    /// Names of the first process of each role: with [`Roles::Pairs`] another one of each is left when these die.
+    #[must_use]
+    pub fn first_of_each(self) -> Vec<String> {
+        let processes = self.processes().into_iter();
+        processes
+            .filter(|process| !process.is_second)
+            .map(|process| process.name)
+            .collect()
     }
 }
 
 pub(super) async fn up(stack: &Stack, servers: &Servers, roles: Roles) -> Result<Addresses> {
     let wanted = roles.processes();
     stop_others(stack, &wanted).await?;
-    let listeners = Listeners::choose(stack)?;
+    let listeners = Listeners::choose(stack, roles)?;
     let settings = settings(stack, servers, &listeners);
     run_to_end(Binary::Runtime, &["migrate"], &settings).await?;
     stack.tell("ledger: migrated");
@@ -73,9 +111,14 @@ pub(super) async fn up(stack: &Stack, servers: &Servers, roles: Roles) -> Result
     );
     let runtime = async {
         let mut urls = Vec::new();
-        for (name, role) in &wanted {
-            let options = ProductOptions::runtime(role, settings.clone());
-            urls.push((name.clone(), start(stack, name, options).await?));
+        for process in &wanted {
+            let mut settings = settings.clone();
+            if process.is_second {
+                listeners.of_the_second(&mut settings);
+            }
+            let options = ProductOptions::runtime(process.role, settings);
+            let url = start(stack, &process.name, options).await?;
+            urls.push((process.name.clone(), url));
         }
         Ok(urls)
     };
@@ -85,7 +128,7 @@ pub(super) async fn up(stack: &Stack, servers: &Servers, roles: Roles) -> Result
         (sandbox?, operator?, runtime?);
     addresses.add("TICKET_OPERATOR_METRICS_URL", operator);
     for (name, url) in runtime {
-        if roles == Roles::Split {
+        if roles != Roles::All {
             let variable = name.replace('-', "_").to_uppercase();
             addresses.add(&format!("TICKET_{variable}_METRICS_URL"), url.clone());
         }
@@ -104,14 +147,11 @@ async fn start(stack: &Stack, name: &str, options: ProductOptions) -> Result<Str
 }
 
 /// Stops the processes of the other way to spread the roles.
-async fn stop_others(stack: &Stack, wanted: &[(String, &str)]) -> Result<()> {
-    for (name, _) in Roles::All
-        .processes()
-        .into_iter()
-        .chain(Roles::Split.processes())
-    {
-        if !wanted.iter().any(|(known, _)| *known == name) {
-            down::one(&stack.home, &stack.state, &name).await?;
+async fn stop_others(stack: &Stack, wanted: &[RuntimeProcess]) -> Result<()> {
+    // Every process of one per role is among those of two per role.
+    for other in [Roles::All, Roles::Pairs].map(Roles::processes).concat() {
+        if !wanted.contains(&other) {
+            down::one(&stack.home, &stack.state, &other.name).await?;
         }
     }
     Ok(())
@@ -125,12 +165,16 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn choose(stack: &Stack) -> Result<Self> {
+    fn choose(stack: &Stack, roles: Roles) -> Result<Self> {
+        let seconds: &[&'static str] = match roles {
+            Roles::All | Roles::Split => &[],
+            Roles::Pairs => &["api-2", "admin-2"],
+        };
         let mut chosen = Self {
             ports: Vec::new(),
             leases: Vec::new(),
         };
-        for name in ["api", "admin", SANDBOX] {
+        for &name in ["api", "admin", SANDBOX].iter().chain(seconds) {
             let port = match stack.state.process(name).port {
                 Some(port) => port,
                 None => chosen.lease(stack, name)?,
@@ -149,6 +193,17 @@ impl Listeners {
             self.leases.push(lease);
         }
         Ok(port)
+    }
+
+    /// Where the second process of a role listens instead.
+    fn of_the_second(&self, settings: &mut [(String, String)]) {
+        for (name, value) in settings {
+            match name.as_str() {
+                "TICKET_API_LISTEN" => *value = self.address("api-2"),
+                "TICKET_ADMIN_LISTEN" => *value = self.address("admin-2"),
+                _ => {}
+            }
+        }
     }
 
     fn address(&self, wanted: &str) -> String {

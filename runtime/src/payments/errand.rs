@@ -1,0 +1,250 @@
+//! What an order needs of the payment provider, as a fact or the ledger's row says it. Pure: no call, no clock.
+
+use jiff::{SignedDuration, Timestamp};
+use ticket_core::{Currency, EventName, Money, OrderRecord, OrderRef, Reason, State};
+use ticket_payments::NewPayment;
+
+use crate::config::ComplaintPolicy;
+
+/// Facts of reserved orders that are older are not acted on: a provider forgets idempotency keys after a day, and the same
+/// fact could make a second payment. The reconciler looks at the order's row instead.
+const KEYS_LIVE_FOR: SignedDuration = SignedDuration::from_hours(20);
+
+/// One thing to do at the provider for one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Errand {
+    /// Whose.
+    pub(super) order: OrderRef,
+    /// What.
+    pub(super) task: Task,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Make the payment, or find the one that was made.
+    Make(NewPayment),
+    /// Give the money back.
+    Refund {
+        /// The provider's id of the payment.
+        payment: String,
+        /// All of it.
+        amount: Money,
+        /// Why.
+        reason: Reason,
+    },
+    /// Make sure that an order which has ended cannot be paid any more, and learn of money that is there already.
+    Close {
+        /// The provider's id of the payment.
+        payment: String,
+    },
+    /// Ask how the payment stands: its webhook may be lost.
+    Ask {
+        /// The provider's id of the payment.
+        payment: String,
+    },
+    /// Something speaks against the payment, and the policy says refund.
+    TakeBack,
+}
+
+impl Task {
+    /// Metric label and log field: a closed set.
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Make(_) => "make",
+            Self::Refund { .. } => "refund",
+            Self::Close { .. } => "close",
+            Self::Ask { .. } => "ask",
+            Self::TakeBack => "take-back",
+        }
+    }
+}
+
+/// An order and what its record does not say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject<'a> {
+    /// The order.
+    pub(super) order: OrderRef,
+    /// As the ledger has it, or had it when the fact was made.
+    pub(super) record: &'a OrderRecord,
+    /// Its sale.
+    pub(super) event: &'a EventName,
+    /// Of its category.
+    pub(super) currency: Currency,
+}
+
+impl Subject<'_> {
+    /// What follows from the fact of a decision, at `now`.
+    pub(super) fn after_fact(&self, policy: ComplaintPolicy, now: Timestamp) -> Option<Errand> {
+        let record = self.record;
+        let payment = record.payment.as_ref().map(|payment| payment.id.clone());
+        let task = match (record.state, payment) {
+            (State::Reserved, _) if now.duration_since(record.updated_at) > KEYS_LIVE_FOR => None,
+            (State::Reserved, _) => Some(self.make()),
+            (State::Refunding, Some(payment)) => Some(self.refund(payment)),
+            (State::Expired | State::Cancelled | State::PaymentFailed, Some(payment)) => {
+                Some(Task::Close { payment })
+            }
+            (State::Paid, _) if policy == ComplaintPolicy::Refund => {
+                let is_flagged = record.passed.flags().next().is_some();
+                is_flagged.then_some(Task::TakeBack)
+            }
+            (
+                State::Queued
+                | State::AwaitingPayment
+                | State::Paid
+                | State::Refunding
+                | State::Refunded
+                | State::Rejected
+                | State::PaymentFailed
+                | State::Expired
+                | State::Cancelled,
+                _,
+            ) => None,
+        };
+        task.map(|task| self.errand(task))
+    }
+
+    /// What an order needs whose news from the provider is overdue.
+    pub(super) fn overdue(&self) -> Option<Errand> {
+        let record = self.record;
+        let payment = record.payment.as_ref().map(|payment| payment.id.clone());
+        let task = match (record.state, payment) {
+            // News overtook the payment's details: making it again finds it, and the ledger learns them.
+            (State::Reserved, _) | (State::AwaitingPayment | State::Refunding, None) => {
+                Some(self.make())
+            }
+            (State::AwaitingPayment, Some(payment)) => Some(Task::Ask { payment }),
+            (State::Refunding, Some(payment)) => Some(self.refund(payment)),
+            (State::Expired | State::Cancelled | State::PaymentFailed, Some(payment)) => {
+                Some(Task::Close { payment })
+            }
+            (
+                State::Queued
+                | State::Paid
+                | State::Refunded
+                | State::Rejected
+                | State::PaymentFailed
+                | State::Expired
+                | State::Cancelled,
+                _,
+            ) => None,
+        };
+        task.map(|task| self.errand(task))
+    }
+
+    fn errand(&self, task: Task) -> Errand {
+        Errand {
+            order: self.order,
+            task,
+        }
+    }
+
+    fn amount(&self) -> Money {
+        Money {
+            currency: self.currency,
+            amount_minor: self.record.amount_minor,
+        }
+    }
+
+    fn make(&self) -> Task {
+        Task::Make(NewPayment {
+            order: self.order,
+            amount: self.amount(),
+            event: self.event.clone(),
+            buyer: self.record.buyer.clone(),
+        })
+    }
+
+    fn refund(&self, payment: String) -> Task {
+        Task::Refund {
+            payment,
+            amount: self.amount(),
+            reason: self.record.reason.unwrap_or(Reason::BuyerRequest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ticket_core::{BuyerId, Flag, OrderId, Passed, Payment, StockShardId};
+
+    use super::*;
+
+    const NOW_S: i64 = 1_800_000_000;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(NOW_S + second).unwrap()
+    }
+
+    fn record(state: State, has_payment: bool) -> OrderRecord {
+        let payment = Payment {
+            provider: "stripe".to_owned(),
+            id: "pi_1".to_owned(),
+            client_secret: "s".to_owned(),
+        };
+        OrderRecord {
+            order: OrderId(uuid::Uuid::from_u128(1)),
+            version: 1,
+            state,
+            reason: None,
+            passed: Passed::default().with(state),
+            buyer: BuyerId::new("b").unwrap(),
+            quantity: 1,
+            amount_minor: 500,
+            created_at: at(0),
+            updated_at: at(0),
+            hold_expires_at: None,
+            payment: has_payment.then_some(payment),
+        }
+    }
+
+    /// What follows from the fact, and what when nothing comes of it for long.
+    fn tasks(record: &OrderRecord, policy: ComplaintPolicy, now: i64) -> [&'static str; 2] {
+        let event = "default.demo".parse().unwrap();
+        let subject = Subject {
+            order: OrderRef {
+                order: record.order,
+                shard: StockShardId::new(7).unwrap(),
+            },
+            record,
+            event: &event,
+            currency: Currency::new("IDR").unwrap(),
+        };
+        [subject.after_fact(policy, at(now)), subject.overdue()]
+            .map(|errand| errand.map_or("-", |errand| errand.task.as_str()))
+    }
+
+    #[test]
+    fn every_state_has_its_errand() {
+        let of = |state, has_payment| tasks(&record(state, has_payment), ComplaintPolicy::Flag, 1);
+        assert_eq!(of(State::Reserved, false), ["make", "make"]);
+        assert_eq!(of(State::AwaitingPayment, true), ["-", "ask"]);
+        assert_eq!(of(State::AwaitingPayment, false), ["-", "make"]);
+        assert_eq!(of(State::Refunding, true), ["refund", "refund"]);
+        assert_eq!(of(State::Refunding, false), ["-", "make"]);
+        for ended in [State::Expired, State::Cancelled, State::PaymentFailed] {
+            assert_eq!(of(ended, true), ["close", "close"]);
+            assert_eq!(of(ended, false), ["-", "-"]);
+        }
+        for over in [State::Paid, State::Refunded, State::Rejected] {
+            assert_eq!(of(over, true), ["-", "-"]);
+        }
+    }
+
+    #[test]
+    fn an_old_fact_makes_no_second_payment() {
+        let reserved = record(State::Reserved, false);
+        let day = 24 * 3_600;
+        assert_eq!(tasks(&reserved, ComplaintPolicy::Flag, day), ["-", "make"]);
+    }
+
+    #[test]
+    fn only_a_flagged_order_is_taken_back_and_only_if_the_policy_says_so() {
+        let mut paid = record(State::Paid, true);
+        assert_eq!(tasks(&paid, ComplaintPolicy::Refund, 1)[0], "-");
+        paid.passed = paid.passed.with_flag(Flag::Disputed);
+        assert_eq!(tasks(&paid, ComplaintPolicy::Flag, 1)[0], "-");
+        assert_eq!(tasks(&paid, ComplaintPolicy::Refund, 1)[0], "take-back");
+    }
+}
