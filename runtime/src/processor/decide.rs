@@ -72,11 +72,10 @@ pub(super) async fn sort(
             put_aside(shared, source, record, "order of another event").await?;
             continue;
         }
-        if let Some(trace) = traced::of_command(record)
-            && let Some(order) = command.order()
+        if let Some(order) = command.order()
+            && let Some(trace) = traced::of_command(record)
         {
-            let of = OrderRef { order, shard: id };
-            work[at].traces.push(of, trace);
+            work[at].traces.push(OrderRef { order, shard: id }, trace);
         }
         match command {
             Command::Place(place) => work[at].batch.places.push(place),
@@ -155,20 +154,15 @@ pub(super) async fn decide(shared: &Shared, work: Work) -> Result<Vec<Decided>, 
 
 async fn decide_all(ledger: &Ledger, work: Work) -> Result<Vec<Decided>, LedgerError> {
     let mut decided = Vec::with_capacity(1);
-    let (spans, traces) = spans(&work);
-    let Work {
-        shard,
-        batch,
-        adjust,
-        ..
-    } = work;
-    if !batch.places.is_empty() || !batch.commands.is_empty() {
+    if !work.batch.places.is_empty() || !work.batch.commands.is_empty() {
         let begun = Instant::now();
-        let applied = ledger.apply(&batch).await?;
+        let (spans, traces) = spans(&work);
+        let applied = ledger.apply(&work.batch).await;
         drop(spans);
+        let applied = applied?;
         histogram!("ticket_ledger_batch_seconds").record(begun.elapsed());
-        let only_flagged = facts::only_flagged(&batch);
-        let facts = facts::facts(&shard, batch, applied);
+        let only_flagged = facts::only_flagged(&work.batch);
+        let facts = facts::facts(&work.shard, work.batch, applied);
         facts::count(&facts, &only_flagged);
         decided.push(Decided { facts, traces });
     }
@@ -177,11 +171,11 @@ async fn decide_all(ledger: &Ledger, work: Work) -> Result<Vec<Decided>, LedgerE
         adjustment,
         capacity,
         ..
-    }) = adjust
+    }) = work.adjust
     {
         let adjusted = ledger.adjust(id, adjustment, capacity).await?;
         decided.push(Decided {
-            facts: facts::of_adjustment(&shard, id, &adjusted),
+            facts: facts::of_adjustment(&work.shard, id, &adjusted),
             traces: Traces::default(),
         });
     }

@@ -175,7 +175,7 @@ async fn a_signal_ends_streams_and_waits_and_the_process() {
     let stream = stream.send().await.unwrap();
     let begun = Instant::now();
     let told = tokio::spawn(async move { stream.text().await });
-    sale.process("all").stop().await.unwrap();
+    sale.runtime.stop().await.unwrap();
     // The stream ended in order: the last chunk came.
     let text = told.await.unwrap().unwrap();
     assert!(text.contains(r#""state":"awaiting_payment""#), "{text}");

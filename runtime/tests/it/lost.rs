@@ -91,8 +91,8 @@ async fn one_payment_that_hangs_holds_nobody_up_and_is_made_after_a_crash() {
     // Its fact counts as read by now. Whoever had the errand dies with it.
     tokio::time::sleep(Duration::from_secs(3)).await;
     between.release();
-    sale.process("all").kill().await.unwrap();
-    sale.process("all").restart().await.unwrap();
+    sale.runtime.kill().await.unwrap();
+    sale.runtime.restart().await.unwrap();
     sale.within(FOUND_WITHIN, "the payment is made after all", async || {
         sale.order("eve", hung).await["state"] == "awaiting_payment"
     })

@@ -88,8 +88,8 @@ async fn each_thing_that_happens_to_an_order_is_told_once() {
     .await;
 
     // After a crash nothing is known of the past: what is told again has its old id.
-    sale.process("all").kill().await.unwrap();
-    sale.process("all").restart().await.unwrap();
+    sale.runtime.kill().await.unwrap();
+    sale.runtime.restart().await.unwrap();
     let refund = format!("/v1/orders/{paid}/refund");
     sale.until("the refund is accepted", async || {
         let request = sale

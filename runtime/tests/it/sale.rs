@@ -73,11 +73,14 @@ pub(crate) struct Sale {
     pub(crate) api: String,
     pub(crate) admin: String,
     pub(crate) payments: String,
-    /// Where the metrics of the first process are.
+    /// Where the metrics of its first process are.
     pub(crate) metrics: String,
-    /// What the first process logs.
+    /// What that logs.
     pub(crate) log: PathBuf,
-    processes: Vec<(&'static str, Product)>,
+    /// The process of its first role.
+    pub(crate) runtime: Product,
+    /// Those of the others.
+    beside: Vec<(&'static str, Product)>,
     pub(crate) redis: Option<RedisServer>,
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
@@ -141,7 +144,7 @@ impl Sale {
             None => payments.clone(),
         };
         let secrets = format!("{WEBHOOK_SECRET},{SECOND_WEBHOOK_SECRET}");
-        let mut runtime = env(&[
+        let settings = env(&[
             ("TICKET_DATABASE_URL", &database),
             ("TICKET_KAFKA_BROKERS", &brokers),
             ("TICKET_KAFKA_PREFIX", &prefix),
@@ -158,20 +161,9 @@ impl Sale {
             ("TICKET_WEBHOOK_SECRET", &secrets),
         ]);
         let admin = format!("http://127.0.0.1:{}", admin_port.port());
-        for (name, value) in &terms.settings {
-            runtime.retain(|(known, _)| known != name);
-            runtime.extend(value.clone().map(|value| ((*name).to_owned(), value)));
-        }
-        let mut processes = Vec::new();
-        for role in terms.roles {
-            let options = ProductOptions::runtime(role, runtime.clone());
-            let name = format!("runtime-{role}");
-            let process = Product::start(own(&name), options).await.unwrap();
-            processes.push((*role, process));
-        }
+        let (log, runtime, beside) = start_roles(&terms, settings).await;
         // Until here, so that no other test takes them first.
         drop((api_port, admin_port));
-        let first = own(&format!("runtime-{}", terms.roles[0]));
         let api = format!("http://{api}");
         let http = Client::new();
         let sale = Self {
@@ -180,9 +172,10 @@ impl Sale {
             api,
             admin,
             payments,
-            metrics: processes[0].1.url(),
-            log: first.home.log(&first.name),
-            processes,
+            metrics: runtime.url(),
+            log,
+            runtime,
+            beside,
             redis,
             ledger,
             stock,
@@ -204,9 +197,9 @@ impl Sale {
         sale
     }
 
-    /// The process of a role.
+    /// The process of a role beside the first.
     pub(crate) fn process(&mut self, role: &str) -> &mut Product {
-        let found = self.processes.iter_mut().find(|(known, _)| *known == role);
+        let found = self.beside.iter_mut().find(|(known, _)| *known == role);
         &mut found.unwrap().1
     }
 
@@ -363,6 +356,29 @@ impl Sale {
         })
         .await;
     }
+}
+
+/// The log and the process of the first role, and the processes of the others.
+async fn start_roles(
+    terms: &Terms,
+    mut settings: Vec<(String, String)>,
+) -> (PathBuf, Product, Vec<(&'static str, Product)>) {
+    for (name, value) in &terms.settings {
+        settings.retain(|(known, _)| known != name);
+        settings.extend(value.clone().map(|value| ((*name).to_owned(), value)));
+    }
+    let own = |role: &str| StartOptions::own(&format!("runtime-{role}")).unwrap();
+    let options = |role| ProductOptions::runtime(role, settings.clone());
+    let (first, others) = terms.roles.split_first().unwrap();
+    let start = own(first);
+    let log = start.home.log(&start.name);
+    let runtime = Product::start(start, options(first)).await.unwrap();
+    let mut beside = Vec::new();
+    for role in others {
+        let process = Product::start(own(role), options(role)).await;
+        beside.push((*role, process.unwrap()));
+    }
+    (log, runtime, beside)
 }
 
 async fn make_event(

@@ -52,8 +52,8 @@ async fn a_repeat_changes_nothing_before_and_after_a_restart_and_in_any_order() 
     }
     let seen = sale.order_until("ann", &id, "paid").await;
 
-    sale.process("all").kill().await.unwrap();
-    sale.process("all").restart().await.unwrap();
+    sale.runtime.kill().await.unwrap();
+    sale.runtime.restart().await.unwrap();
     tell(&sale, &paid).await;
     // News from before the success that comes after it.
     let fraud = value!({ "status": "requires_payment_method", "amount_received": 0,

@@ -37,7 +37,7 @@ const SEARCH_PART: u32 = 2;
 const ROOM_PER_SECOND: u64 = 30_000;
 
 /// How long the last payments may take after a load.
-const PAID_MAX: Duration = Duration::from_secs(60);
+const PAID_MAX: Duration = Duration::from_mins(1);
 
 /// Between two looks at what was paid.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -54,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ticket-bus",
             "ticket-core",
             "ticket-ledger",
+            "ticket-payments",
             "ticket-stock",
             "ticket-testkit",
         ],
