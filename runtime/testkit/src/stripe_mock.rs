@@ -27,7 +27,13 @@ impl StripeMockServer {
         let spec = ProcessSpec {
             name: options.name.clone(),
             program: Tools.stripe_mock()?,
-            args: vec!["-http-addr".into(), address.clone().into()],
+            args: vec![
+                "-http-addr".into(),
+                address.clone().into(),
+                // Else it takes a fixed port, on all addresses.
+                "-https-addr".into(),
+                "127.0.0.1:0".into(),
+            ],
             env: vec![],
             cwd: data,
             log: options.home.log(&options.name),
