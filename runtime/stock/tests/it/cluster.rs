@@ -41,7 +41,7 @@ async fn has_library(node: &RedisServer) -> bool {
         .query_async(&mut raw(node).await)
         .await
         .unwrap();
-    format!("{list:?}").contains("ticket_stock_v1")
+    format!("{list:?}").contains(ticket_stock::LIBRARY)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
