@@ -2,7 +2,7 @@
 //!
 //! rdkafka's own `FutureProducer` polls with a deadline of 100 ms, of which librdkafka, which counts whole milliseconds,
 //! sleeps 99: up to one in a hundred is spent spinning, for each producer and for ever. In a quiet sale that was two thirds of
-//! the processor's CPU time (measured, `make profile`). So the thread is ours and its deadline is long.
+//! the processor's CPU time (measured with `perf` at 200 orders/s). So the thread is ours and its deadline is long.
 
 use std::fmt;
 use std::future::Future;
