@@ -5,9 +5,11 @@
 //! - [`crowd`]: simulated buyers.
 //! - [`check`]: does what they were told agree with what the platform says?
 //! - [`campaign`]: a sale while the provider misbehaves and processes are killed.
+//! - [`partner`]: the reseller of such a sale.
 //! - [`demo`]: from nothing to a sold-out event, with a report.
 //! - [`load`]: the load generator.
 //! - [`http`]: the buyer API beside an endpoint that does nothing.
+//! - [`sandbox`]: payments of the payment sandbox on one core.
 //! - [`baselines`]: what single parts of the path do alone.
 //! - [`ledger`]: orders per second of the ledger path beside the naive transaction.
 //! - [`growth`]: does an order cost the same when there is more of everything?

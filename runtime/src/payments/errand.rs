@@ -1,7 +1,7 @@
 //! What an order needs of the payment provider, as a fact or the ledger's row says it. Pure: no call, no clock.
 
 use jiff::{SignedDuration, Timestamp};
-use ticket_core::{Currency, EventName, Money, OrderRecord, OrderRef, Reason, State};
+use ticket_core::{Currency, EventName, Flag, Money, OrderRecord, OrderRef, Reason, State};
 use ticket_payments::NewPayment;
 
 use crate::config::ComplaintPolicy;
@@ -86,7 +86,7 @@ impl Subject<'_> {
             (State::Reserved, _) => Some(self.make()),
             (State::Refunding, Some(payment)) => Some(self.refund(payment)),
             (State::Expired | State::Cancelled | State::PaymentFailed, Some(payment)) => {
-                Some(Task::Close { payment })
+                self.close(payment)
             }
             (State::Paid, _) if policy == ComplaintPolicy::Refund => {
                 let is_flagged = record.passed.complaints().next().is_some();
@@ -123,7 +123,7 @@ impl Subject<'_> {
             }),
             (State::Refunding, Some(payment)) => Some(self.refund(payment)),
             (State::Expired | State::Cancelled | State::PaymentFailed, Some(payment)) => {
-                Some(Task::Close { payment })
+                self.close(payment)
             }
             (
                 State::Queued
@@ -137,6 +137,12 @@ impl Subject<'_> {
             ) => None,
         };
         task.map(|task| self.errand(task))
+    }
+
+    /// The fact of a payment's end comes round once more when the ledger has learnt of that end.
+    fn close(&self, payment: String) -> Option<Task> {
+        let is_closed = self.record.passed.has_flag(Flag::PaymentClosed);
+        (!is_closed).then_some(Task::Close { payment })
     }
 
     /// Only a payment that is on its way makes a hold last longer than an ordinary one that began at the last change.
@@ -181,7 +187,7 @@ impl Subject<'_> {
 
 #[cfg(test)]
 mod tests {
-    use ticket_core::{BuyerId, Flag, OrderId, Passed, Payment, StockShardId};
+    use ticket_core::{BuyerId, OrderId, Passed, Payment, StockShardId};
 
     use super::*;
 
@@ -249,6 +255,10 @@ mod tests {
         for ended in [State::Expired, State::Cancelled, State::PaymentFailed] {
             assert_eq!(of(ended, true), ["close", "close"]);
             assert_eq!(of(ended, false), ["-", "-"]);
+            // Else closing it would lead to a fact that leads to closing it.
+            let mut closed = record(ended, true);
+            closed.passed = closed.passed.with_flag(Flag::PaymentClosed);
+            assert_eq!(tasks(&closed, ComplaintPolicy::Flag, 1), ["-", "-"]);
         }
         for over in [State::Paid, State::Refunded, State::Rejected] {
             assert_eq!(of(over, true), ["-", "-"]);
