@@ -338,7 +338,9 @@ impl StripeClient {
         };
         let dispute = if dispute.stands() == DisputeStands::Open {
             let path = format!("/v1/disputes/{}/close", segment(&dispute.id));
-            self.call(Method::POST, &path, None, None).await?
+            // Stripe wants every change to be a form, also an empty one.
+            let nothing = Some(Form::new().finish());
+            self.call(Method::POST, &path, nothing, None).await?
         } else {
             dispute
         };

@@ -5,7 +5,7 @@ use serde_json::json;
 use ticket_core::{Money, Reason};
 use ticket_payments::{ComplaintKind, Payment, PaymentStatus, Provider, Refund, RefundStatus};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, new_payment};
 
 const REASON: Reason = Reason::BuyerRequest;
 
@@ -85,6 +85,7 @@ async fn a_payment_that_was_never_made_good_is_not_given_back() {
         amount_minor: 1,
         ..payment.amount
     };
+    let order = new_payment(1).order;
     let refund = stage.client.refund(order, "pi_nobody", amount, REASON);
     assert_eq!(refund.await.unwrap_err().code(), "not-found");
 }

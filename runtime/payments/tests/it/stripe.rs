@@ -2,7 +2,8 @@
 //! description does not have, and answers with Stripe's examples, which the client must be able to read.
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use secrecy::SecretString;
 use ticket_core::Reason;
@@ -95,9 +96,14 @@ async fn stripe_accepts_that_a_dispute_is_given_up() {
         .route(
             "/v1/disputes/{id}/close",
             post(
-                move |axum::extract::Path(id): axum::extract::Path<String>| {
+                move |axum::extract::Path(id): axum::extract::Path<String>,
+                      headers: HeaderMap,
+                      body: axum::body::Bytes| {
                     let url = format!("{close}/v1/disputes/{id}/close");
-                    async move { with_status(ask(reqwest::Client::new().post(url)).await, "lost") }
+                    let kind = headers[CONTENT_TYPE].clone();
+                    let request = reqwest::Client::new().post(url).body(body);
+                    let request = request.header(CONTENT_TYPE, kind);
+                    async move { with_status(ask(request).await, "lost") }
                 },
             ),
         );
