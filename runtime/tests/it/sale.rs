@@ -313,11 +313,13 @@ impl Sale {
     }
 
     /// Makes the last change of every order older than it is, as if the runtime had been away for so long.
-    pub(crate) async fn age(&self, hours: i32) {
+    pub(crate) async fn age(&self, hours: i64) {
         use sqlx::Connection;
         let mut database = sqlx::PgConnection::connect(&self.database).await.unwrap();
-        sqlx::query("UPDATE orders SET updated_at = updated_at - make_interval(hours => $1)")
-            .bind(hours)
+        // A moment and no sum with the column: Citus refuses that in an UPDATE.
+        let then = clock::now() - SignedDuration::from_hours(hours);
+        sqlx::query("UPDATE orders SET updated_at = $1::text::timestamptz")
+            .bind(then.to_string())
             .execute(&mut database)
             .await
             .unwrap();
