@@ -95,7 +95,7 @@ impl Outcome {
 /// # Errors
 /// It could not be held or judged at all. What does not add up is a verdict, no error.
 pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
-    hold_with(env, sale, None).await
+    Box::pin(hold_with(env, sale, None)).await
 }
 
 /// The same with a reseller who changes the stock meanwhile.
