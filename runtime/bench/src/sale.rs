@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde::Serialize;
-use ticket_core::EventName;
+use ticket_core::{EventName, State};
 use tokio::time::sleep;
 
 use crate::admin::Admin;
 use crate::check::{self, Evidence, Verdict};
+use crate::crowd::book::Book;
 use crate::crowd::counters::Counters;
+use crate::crowd::script::Ending;
 use crate::crowd::{self, Invitation};
 use crate::memory;
-use crate::outside::{self, Audit, CategoryStock};
+use crate::outside::{self, Audit, CategoryStock, Webhooks};
+use crate::partner::Partner;
 use crate::stack_env::StackEnv;
 use crate::{provider, say, text};
 
@@ -24,6 +27,12 @@ const ON_SALE_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// How long the stock store may be behind the ledger after the last buyer has gone.
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a complaint may stay unknown: the provider is asked every half minute, and a process may have been killed.
+const COMPLAINTS_WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// Between two looks at all orders.
+const ORDERS_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks at something that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -54,6 +63,17 @@ pub struct Faults {
     pub shuffle: f64,
 }
 
+/// What went wrong on purpose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Misbehaviour {
+    /// What the provider was told to do.
+    pub faults: Faults,
+    /// What it did during the sale.
+    pub webhooks: Webhooks,
+    /// Orders that had expired when their money came, and got their tickets again.
+    pub reclaimed: usize,
+}
+
 /// What came of a sale.
 pub struct Outcome {
     /// What both sides say.
@@ -75,6 +95,18 @@ impl Outcome {
 /// # Errors
 /// It could not be held or judged at all. What does not add up is a verdict, no error.
 pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
+    Box::pin(hold_with(env, sale, None)).await
+}
+
+/// The same with a reseller who changes the stock meanwhile.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn hold_with(
+    env: &StackEnv,
+    sale: &Sale,
+    partner: Option<Partner>,
+) -> anyhow::Result<Outcome> {
     let admin = Admin::new(env)?;
     let announced = on_sale(env, &sale.event).await?;
     let quantity_max = admin.event(&sale.event).await?.max_per_buyer;
@@ -101,14 +133,40 @@ pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
         jwt_secret: env.jwt_secret.clone(),
     };
 
+    let webhooks_before = provider::webhooks(&env.payments_url).await?;
     provider::spoil(&env.payments_url, &sale.faults).await?;
     let counters = Arc::new(Counters::default());
     let (opened, shown) = (Instant::now(), Arc::clone(&counters));
     let line = move || progress_line(&shown, sale.buyers, opened.elapsed());
-    let book = say::while_showing(line, crowd::run(invitation, counters)).await?;
+    let coming = say::while_showing(line, Box::pin(crowd::run(invitation, counters)));
+    let mut partner = partner;
+    let book = match &mut partner {
+        None => coming.await?,
+        Some(partner) => {
+            let book = partner.trade_while(coming).await??;
+            partner.last_words().await?;
+            book
+        }
+    };
 
     say::progress("everybody has gone; waiting until the platform is quiet");
+    complaints_known(&admin, &sale.event, &book).await?;
+    let partner = match partner {
+        None => None,
+        Some(partner) => Some(partner.books(&admin).await?),
+    };
     let (after, audit) = quiet(&admin, &sale.event).await?;
+    let is_news_sure = sale.faults == Faults::default();
+    let misbehaviour = if is_news_sure {
+        None
+    } else {
+        let webhooks = provider::webhooks(&env.payments_url).await?;
+        Some(Misbehaviour {
+            faults: sale.faults,
+            webhooks: webhooks.since(&webhooks_before),
+            reclaimed: reclaimed(&admin, &book).await?,
+        })
+    };
     let read_again = crowd::read_again(&book, &env.api_url, &env.jwt_secret).await?;
     let read_again: BTreeMap<_, _> = read_again
         .into_iter()
@@ -122,7 +180,7 @@ pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
             .map(|category| category.name)
             .collect(),
         quantity_max,
-        is_news_sure: sale.faults == Faults::default(),
+        is_news_sure,
         before,
         after,
         read_again,
@@ -131,9 +189,38 @@ pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
         money: provider::books(&env.payments_url, &sale.event).await?,
         audit,
         memory: memory::of_the_stack(&env.dir)?,
+        misbehaviour,
+        partner,
     };
     let verdicts = check::check(&evidence);
     Ok(Outcome { evidence, verdicts })
+}
+
+/// Waits until every complaint about a payment is known, at most as long as one may take to be found of which nobody was
+/// told.
+async fn complaints_known(admin: &Admin, event: &EventName, book: &Book) -> anyhow::Result<()> {
+    let started = Instant::now();
+    loop {
+        let orders = admin.orders(event).await?;
+        let unknown = check::unknown_complaints(book.acknowledged(), &orders);
+        if unknown.is_empty() || started.elapsed() >= COMPLAINTS_WAIT_MAX {
+            return Ok(());
+        }
+        sleep(ORDERS_EVERY).await;
+    }
+}
+
+/// Orders that were paid at the last moment, had expired when the money came, and got their tickets again.
+async fn reclaimed(admin: &Admin, book: &Book) -> anyhow::Result<usize> {
+    let mut found = 0;
+    for (story, order) in book.acknowledged() {
+        let may_be =
+            story.script.ending == Ending::PaysAtTheLastMoment && order.last_state == State::Paid;
+        if may_be && admin.has_been(order.id, State::Expired).await? {
+            found += 1;
+        }
+    }
+    Ok(found)
 }
 
 /// Waits until the API sells the event's tickets.
