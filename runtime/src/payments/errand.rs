@@ -290,10 +290,11 @@ mod tests {
             waiting.hold_expires_at = Some(at(hold_s));
             waiting.updated_at = at(changed_s);
             let hold_for = SignedDuration::from_secs(HOLD_FOR_S);
-            match subject(&waiting, &event).overdue(hold_for).unwrap().task {
-                Task::Ask { was_on_its_way, .. } => was_on_its_way,
-                other => panic!("{other:?}"),
-            }
+            let errand = subject(&waiting, &event).overdue(hold_for).unwrap();
+            let Task::Ask { was_on_its_way, .. } = errand.task else {
+                panic!("{errand:?}")
+            };
+            was_on_its_way
         };
         assert!(!was_on_its_way(HOLD_FOR_S, 0));
         // Its payment's details came later: the hold began before.

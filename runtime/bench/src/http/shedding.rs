@@ -79,6 +79,7 @@ impl Shedding {
         // Nothing else than yes and no, and what got a yes is there: `close` compares.
         answers.only(&[StatusCode::ACCEPTED, StatusCode::SERVICE_UNAVAILABLE])?;
         full.accept(answers.of(StatusCode::ACCEPTED));
+        full.refuse(answers.of(StatusCode::SERVICE_UNAVAILABLE));
         let took = answers.took.as_secs_f64().max(f64::EPSILON);
         let rate = |status| answers.share(status) * answers.per_second();
         self.rounds.push(Round {
@@ -148,8 +149,8 @@ impl Measure for Shedding {
             intro: vec![format!(
                 "{CONNECTIONS} connections find the rate that is served; then twice that rate comes at fixed times over {CROWD} \
                  connections. A latency counts from the moment at which its request was due. Whoever is refused gets 503 with \
-                 Retry-After; afterwards what was accepted, the order log and the stock store were compared to the order. The \
-                 generator is on the same cores."
+                 Retry-After; afterwards what was accepted and the order log were compared to the order, and the stock store gave \
+                 no more tickets than were asked for. The generator is on the same cores."
             )],
             tables: vec![table],
             bars: vec![Bar::at_most(
