@@ -22,9 +22,6 @@ use crate::{provider, say, text};
 /// How long the runtime may take to see an event that is open by its resource: it re-reads once a second.
 const ON_SALE_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// How long the stock store may be behind the ledger after the last buyer has gone.
-const QUIET_WAIT_MAX: Duration = Duration::from_secs(30);
-
 /// Between two looks at something that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -70,11 +67,43 @@ impl Outcome {
     }
 }
 
+/// How fast the crowd comes, and how long the platform may take afterwards.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The crowd comes evenly spread over this time; zero = all at once.
+    pub over: Duration,
+    /// How long the stock store may be behind the ledger after the last buyer has gone.
+    pub quiet_wait_max: Duration,
+}
+
+impl Pace {
+    /// Everybody comes at once, and nobody disturbs the platform afterwards.
+    pub const RUSH: Self = Self {
+        over: Duration::ZERO,
+        quiet_wait_max: Duration::from_secs(30),
+    };
+}
+
 /// Holds the sale and judges it.
 ///
 /// # Errors
 /// It could not be held or judged at all. What does not add up is a verdict, no error.
 pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
+    let nothing = std::future::ready(());
+    let (outcome, ()) = Box::pin(hold_through(env, sale, Pace::RUSH, nothing)).await?;
+    Ok(outcome)
+}
+
+/// Holds the sale while something else happens, and judges it when both are over. `meanwhile` begins when the doors open.
+///
+/// # Errors
+/// It could not be held or judged at all. What does not add up is a verdict, no error.
+pub async fn hold_through<T>(
+    env: &StackEnv,
+    sale: &Sale,
+    pace: Pace,
+    meanwhile: impl Future<Output = T>,
+) -> anyhow::Result<(Outcome, T)> {
     let admin = Admin::new(env)?;
     let announced = on_sale(env, &sale.event).await?;
     let quantity_max = admin.event(&sale.event).await?.max_per_buyer;
@@ -95,6 +124,7 @@ pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
         categories: announced.categories.clone(),
         quantity_max,
         buyers: sale.buyers,
+        over: pace.over,
         seed: sale.seed,
         api_url: env.api_url.clone(),
         payments_url: env.payments_url.clone(),
@@ -105,10 +135,12 @@ pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
     let counters = Arc::new(Counters::default());
     let (opened, shown) = (Instant::now(), Arc::clone(&counters));
     let line = move || progress_line(&shown, sale.buyers, opened.elapsed());
-    let book = say::while_showing(line, crowd::run(invitation, counters)).await?;
+    let crowd = say::while_showing(line, crowd::run(invitation, counters));
+    let (book, other) = tokio::join!(crowd, meanwhile);
+    let book = book?;
 
     say::progress("everybody has gone; waiting until the platform is quiet");
-    let (after, audit) = quiet(&admin, &sale.event).await?;
+    let (after, audit) = quiet(&admin, &sale.event, pace.quiet_wait_max).await?;
     let read_again = crowd::read_again(&book, &env.api_url, &env.jwt_secret).await?;
     let read_again: BTreeMap<_, _> = read_again
         .into_iter()
@@ -133,7 +165,7 @@ pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
         memory: memory::of_the_stack(&env.dir)?,
     };
     let verdicts = check::check(&evidence);
-    Ok(Outcome { evidence, verdicts })
+    Ok((Outcome { evidence, verdicts }, other))
 }
 
 /// Waits until the API sells the event's tickets.
@@ -174,11 +206,15 @@ async fn on_sale(env: &StackEnv, event: &EventName) -> anyhow::Result<outside::E
 
 /// Waits until nothing is held and the stock store has caught up, then takes the last look and the audit. When that does
 /// not come about in time, the last look is the evidence.
-async fn quiet(admin: &Admin, event: &EventName) -> anyhow::Result<(Vec<CategoryStock>, Audit)> {
+async fn quiet(
+    admin: &Admin,
+    event: &EventName,
+    wait_max: Duration,
+) -> anyhow::Result<(Vec<CategoryStock>, Audit)> {
     let started = Instant::now();
     loop {
         let stock = admin.stock(event).await?;
-        let is_over = started.elapsed() >= QUIET_WAIT_MAX;
+        let is_over = started.elapsed() >= wait_max;
         let is_quiet = stock
             .iter()
             .all(|stock| stock.held == 0 && stock.store_available == Some(stock.available));

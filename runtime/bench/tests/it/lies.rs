@@ -1,5 +1,6 @@
 //! An API that does not keep its contract: the crowd must notice, and must stay polite.
 
+use std::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -29,6 +30,7 @@ async fn come(api: &MockServer, buyers: u32) -> Book {
         units: vec![100],
         quantity_max: 4,
         buyers,
+        over: Duration::ZERO,
         seed: 3,
         api_url: api.uri(),
         payments_url: api.uri(),
