@@ -10,6 +10,7 @@
 //! - [`http`]: the buyer API beside an endpoint that does nothing.
 //! - [`baselines`]: what single parts of the path do alone.
 //! - [`ledger`]: orders per second of the ledger path beside the naive transaction.
+//! - `costs`: what each path costs most, and what was tried.
 //! - [`growth`]: does an order cost the same when there is more of everything?
 //! - [`together`]: everything at once.
 //! - [`profile`]: where a binary spends its CPU time under such a load.
@@ -20,6 +21,7 @@ pub mod baselines;
 pub mod campaign;
 pub mod check;
 pub mod cli;
+mod costs;
 pub mod cpu;
 pub mod crowd;
 pub mod demo;

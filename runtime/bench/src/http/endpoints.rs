@@ -12,6 +12,7 @@ use super::bare::Bare;
 use super::cost::{Cost, CostSpread, Meter};
 use super::shop::Shop;
 use super::{BARE_EVENT, CONNECTIONS, WARM_UP_PART};
+use crate::costs;
 use crate::ledger::rig::{BUYER_SECRET, CATEGORY, Rig};
 use crate::load::{self, Orders, Target};
 use crate::stats::Spread;
@@ -315,7 +316,7 @@ impl Measure for Endpoints {
             tables: vec![result.rates(), result.costs()],
             plots: vec![result.plot()],
             bars: result.bars(),
-            notes: Vec::new(),
+            notes: costs::OVER_HTTP.map(str::to_owned).to_vec(),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::rig::Rig;
 use super::{BATCH_MAX, CpuPerOrder, NAIVE, Path, drain};
+use crate::costs;
 use crate::say;
 use crate::stats::Spread;
 use crate::suite::measure::{Board, Measure};
@@ -164,6 +165,7 @@ impl Measure for LedgerPath {
                     .to_owned(),
             ],
             tables: vec![table],
+            notes: costs::LEDGER.map(str::to_owned).to_vec(),
             ..Section::default()
         };
         if let Some(least) = self.times_naive_min {
