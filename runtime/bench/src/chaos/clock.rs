@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use ticket_testkit::Home;
 
-/// Where Debian's package `faketime` puts it, by machine.
+/// Where Debian's package `faketime` puts it, by machine; the one for programs with threads.
 const LIBRARIES: [&str; 2] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 ];
 
 /// The variable that has the dynamic linker load it.

@@ -1,8 +1,8 @@
 //! An API that does not keep its contract: the crowd must notice, and must stay polite.
 
-use std::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use ticket_bench::crowd::book::{Book, Request as Asked};
