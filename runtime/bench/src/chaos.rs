@@ -36,6 +36,9 @@ use report::{Failure, Report, Told};
 use run::Run;
 use stand::Stand;
 
+/// How long a whole run may take, everything included: what takes longer is stuck.
+const RUN_WAIT_MAX: Duration = Duration::from_mins(6);
+
 /// What a campaign is.
 #[derive(Debug, Clone)]
 pub struct Campaign {
@@ -137,7 +140,7 @@ async fn begin(dir: &Path) -> anyhow::Result<Stand> {
     if dir.exists() {
         std::fs::remove_dir_all(dir).with_context(|| format!("could not empty {}", dir.display()))?;
     }
-    let stand = Stand::start(Home::kept(dir)?).await?;
+    let stand = Box::pin(Stand::start(Home::kept(dir)?)).await?;
     say::progress(&format!("the platform is up after {}", short(started.elapsed())));
     Ok(stand)
 }
@@ -152,6 +155,3 @@ fn keep_logs(stand: &Stand, to: &Path) -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-/// How long a whole run may take, everything included: what takes longer is stuck.
-const RUN_WAIT_MAX: Duration = Duration::from_mins(6);

@@ -20,8 +20,9 @@ const TERMINATE_EVERY: Duration = Duration::from_millis(7);
 /// Bytes that an append-only file loses: from a torn command to a few hundred commands.
 const TAIL_BYTES: u32 = 50_000;
 
-/// A clock jumps by up to so many seconds, either way: less than the tolerance of signatures (300 s), more than any hold.
-const CLOCK_JUMP_MAX_S: u32 = 120;
+/// A clock jumps by up to so many seconds, either way: more than a hold, and less than a buyer waits for an end, because a
+/// hold that begins while the clock is ahead lasts longer by as much.
+const CLOCK_JUMP_MAX_S: u32 = 45;
 
 /// How long a keeper may take to begin a warm-up after the store has lost everything.
 const WARM_UP_WAIT_MAX: Duration = Duration::from_secs(10);

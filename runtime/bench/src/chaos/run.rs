@@ -127,7 +127,7 @@ async fn disturb(stand: &Stand, planned: &[Planned]) -> (Vec<Done>, Vec<String>)
         let mut restarted = restarted.lock().unwrap_or_else(PoisonError::into_inner);
         restarted.push(format!("{at:.1} s: {name} had ended by itself"));
     };
-    let faults = planned.iter().map(async |planned| {
+    let faults = planned.iter().map(|planned| async move {
         sleep(planned.at.saturating_sub(started.elapsed())).await;
         let mut did = None;
         let told = inflict::inflict(stand, *planned, || did = Some(started.elapsed())).await;

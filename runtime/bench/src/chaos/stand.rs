@@ -72,10 +72,10 @@ impl Stand {
         };
         let ((etcd, apiserver), kafka, postgres, redis) = tokio::try_join!(
             kubernetes,
-            async { Ok(KafkaServer::start(options("kafka")).await?) },
+            async { anyhow::Ok(KafkaServer::start(options("kafka")).await?) },
             async {
                 let name = options("postgres");
-                Ok(PostgresServer::start_with(name, Vec::new(), Citus::IfInstalled).await?)
+                anyhow::Ok(PostgresServer::start_with(name, Vec::new(), Citus::IfInstalled).await?)
             },
             Store::start(&home),
         )
