@@ -6,7 +6,9 @@
 //! - `errand`: what an order needs of the provider.
 //! - `desk`: does it, and tries again.
 //! - `reconcile`: finds what was left undone.
+//! - `complaints`: finds fraud warnings and disputes.
 
+mod complaints;
 mod desk;
 mod errand;
 mod reconcile;

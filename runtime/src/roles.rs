@@ -31,7 +31,7 @@ use crate::notifier::NotifierHandler;
 use crate::payments::{Payments, PaymentsParts};
 use crate::processor::{Expiry, PartitionProcessor, Shared};
 use crate::secrets::Secrets;
-use crate::sync::{ChangesHandler, RelayHandler, ResellerHandler};
+use crate::sync::{ChangesHandler, RelayHandler, ResellerHandler, SyncParts};
 
 /// How often Kafka and Redis are asked whether they are there.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -469,30 +469,22 @@ async fn start_sync(
     ensure(prefix.reseller_stock()).await?;
 
     let log = outside_producer(clients)?;
-    let Clients {
-        ledger, catalog, ..
-    } = clients;
     let (own_log, to) = (log.clone(), facts.clone());
     let relay = move |_| RelayHandler::new(own_log.clone(), to.clone(), facts_partitions);
     start_outside(tasks, clients, "sync-relay", prefix.order_events(), relay);
 
-    let own = (
-        ledger.clone(),
-        catalog.clone(),
-        log.clone(),
-        changes.clone(),
-    );
-    let writer = move |source: TopicPartition| {
-        let (ledger, catalog, log, to) = own.clone();
-        ChangesHandler::new(ledger, catalog, log, to, changes_partitions, source.topic)
+    let parts = SyncParts {
+        ledger: clients.ledger.clone(),
+        catalog: clients.catalog.clone(),
+        log,
+        topic: changes,
+        partitions: changes_partitions,
     };
+    let own = parts.clone();
+    let writer = move |source: TopicPartition| ChangesHandler::new(own.clone(), source.topic);
     start_outside(tasks, clients, "sync-changes", facts, writer);
 
-    let own = (ledger.clone(), catalog.clone(), log, changes);
-    let reader = move |source: TopicPartition| {
-        let (ledger, catalog, log, to) = own.clone();
-        ResellerHandler::new(ledger, catalog, log, to, changes_partitions, source.topic)
-    };
+    let reader = move |source: TopicPartition| ResellerHandler::new(parts.clone(), source.topic);
     start_outside(
         tasks,
         clients,

@@ -17,10 +17,16 @@ pub use changes::ChangesHandler;
 pub use relay::RelayHandler;
 pub use reseller::ResellerHandler;
 
-use ticket_bus::{BusError, HandlerError};
-use ticket_core::{CategoryName, ErrorClass, EventName};
-use ticket_ledger::LedgerError;
+use std::sync::Arc;
 
+use metrics::counter;
+use ticket_bus::{BusError, HandlerError, Producer, Record};
+use ticket_core::{CategoryName, ErrorClass, EventName};
+use ticket_ledger::{Ledger, LedgerError};
+use tracing::warn;
+
+use crate::catalog::Catalog;
+use crate::cloudevents::Outlet;
 use crate::commands::SendError;
 
 /// Why a batch was not finished. The same batch comes again: every step is idempotent.
@@ -79,6 +85,71 @@ impl From<SyncError> for HandlerError {
     fn from(error: SyncError) -> Self {
         Self::new(error.class(), error.code(), error)
     }
+}
+
+/// What a handler of this role works with. Clones are the same servers.
+#[derive(Clone)]
+pub struct SyncParts {
+    /// Adjustments, and what was told.
+    pub ledger: Ledger,
+    /// The events.
+    pub catalog: Arc<Catalog>,
+    /// Takes messages and commands.
+    pub log: Producer,
+    /// `stock-changes`.
+    pub topic: String,
+    /// Partitions that it has.
+    pub partitions: u32,
+}
+
+/// A handler's place between one partition of a topic and `stock-changes`.
+struct Post {
+    ledger: Ledger,
+    catalog: Arc<Catalog>,
+    /// To `stock-changes`.
+    outlet: Outlet,
+    /// What is read.
+    source: Arc<str>,
+}
+
+impl Post {
+    fn new(parts: SyncParts, source: Arc<str>) -> Self {
+        let SyncParts {
+            ledger,
+            catalog,
+            log,
+            topic,
+            partitions,
+        } = parts;
+        Self {
+            ledger,
+            catalog,
+            outlet: Outlet {
+                log,
+                topic,
+                partitions,
+            },
+            source,
+        }
+    }
+
+    /// A message that nobody can follow goes out of the way of the next ones.
+    async fn put_aside(&self, record: &Record, reason: &str) -> Result<(), SyncError> {
+        let offset = record.offset;
+        warn!(offset, reason, topic = %self.source, "message put aside");
+        told("dead_letter");
+        self.outlet
+            .log
+            .dead_letter(&self.source, record, reason)
+            .await
+            .map(|_offset| ())
+            .map_err(SyncError::DeadLetter)
+    }
+}
+
+/// Counts what became of a message that was read.
+fn told(result: &'static str) {
+    counter!("ticket_sync_messages_total", "result" => result).increment(1);
 }
 
 /// Key of a category's messages.

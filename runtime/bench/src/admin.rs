@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
-use ticket_core::EventName;
+use ticket_core::{EventName, OrderRef, State};
 use tokio::time::sleep;
 
-use crate::outside::{Audit, CategoryStock, ManagedEvent, ManagedOrder, Page, Stock};
+use crate::outside::{Audit, CategoryStock, ManagedEvent, ManagedOrder, OrderHistory, Page, Stock};
 use crate::stack_env::StackEnv;
 
 /// Longest wait for one answer. An audit reads every order.
@@ -76,6 +76,13 @@ impl Admin {
             }
         }
         anyhow::bail!("the list of orders does not end after {PAGES_MAX} pages")
+    }
+
+    /// Has the order been in `state`?
+    pub async fn has_been(&self, order: OrderRef, state: State) -> anyhow::Result<bool> {
+        let url = format!("{}/admin/v1/orders/{order}", self.url);
+        let order: OrderHistory = self.read(self.http.get(url)).await?;
+        Ok(order.history.iter().any(|step| step.state == state))
     }
 
     /// Runs the audit.

@@ -1,6 +1,7 @@
 //! A sale through payment while everything misbehaves that may: webhooks come late, twice, shuffled or never, buyers are
-//! declined, blocked, warned of, dispute, pay by transfer or at the last moment, and, if wanted, one process of each role
-//! is killed in the middle. It brings its own stack up and down; the verdict is the sale's.
+//! declined, blocked, warned of, dispute, pay by transfer or at the last moment or give the order back while their money is
+//! on its way, a reseller changes the stock in both directions, and, if wanted, one process of each role is killed in the
+//! middle. It brings its own stack up and down; the verdict is the sale's.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,12 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use ticket_core::EventName;
+use ticket_core::{CategoryName, EventName};
 use ticket_testkit::stack::{self, Given, Roles, Say, StackOptions};
 use tokio::time::sleep;
 
 use crate::admin::Admin;
 use crate::kubectl::Kubectl;
+use crate::partner::Partner;
 use crate::sale::{self, Faults, Outcome, Sale};
 use crate::say;
 use crate::stack_env::StackEnv;
@@ -25,6 +27,9 @@ const FAULTS: Faults = Faults {
     drop: 0.1,
     shuffle: 0.3,
 };
+
+/// What is sold.
+const CATEGORY: &str = "seat";
 
 /// Buyers for each ticket: the sale sells out, and what comes back is bought again.
 const BUYERS_PER_TICKET: u32 = 3;
@@ -106,6 +111,9 @@ async fn up_and_sell(
         seed: campaign.seed,
         faults: FAULTS,
     };
+    let category = CategoryName::new(CATEGORY).context("the category's name")?;
+    let seed = campaign.seed;
+    let partner = Partner::open(&env, &sale.event, &category, campaign.tickets, seed).await?;
     let killing = async {
         if campaign.kill {
             kill_in_the_middle(campaign, options, &env, &sale.event).await
@@ -113,7 +121,10 @@ async fn up_and_sell(
             Ok(())
         }
     };
-    let (outcome, killed) = tokio::join!(Box::pin(sale::hold(&env, &sale)), killing);
+    let (outcome, killed) = tokio::join!(
+        Box::pin(sale::hold_with(&env, &sale, Some(partner))),
+        killing
+    );
     killed?;
     let outcome = outcome?;
     provider_is_honest_again(&env).await?;
@@ -134,9 +145,10 @@ spec:
   title: A sale while everything misbehaves
   sales: {{ opensAt: "2025-01-01T00:00:00Z", closesAt: "2099-01-01T00:00:00Z", holdFor: 10s, processingFor: 10m, maxPerBuyer: 4 }}
   categories:
-  - {{ name: seat, price: {{ currency: IDR, amountMinor: 75000000 }}, quantity: {tickets}, stockShards: {shards} }}
+  - {{ name: {CATEGORY}, price: {{ currency: IDR, amountMinor: 75000000 }}, quantity: {tickets}, stockShards: {shards} }}
   queue: {{ partitions: {shards}, replicationFactor: 1, retention: 24h }}
   placement: {{ isolation: Shared }}
+  stockSource: Reseller
   deletionPolicy: Delete
 "#
     )

@@ -4,8 +4,10 @@
 mod audit;
 mod buyers;
 mod memory;
+mod misbehaviour;
 mod money;
 mod orders;
+mod reseller;
 mod stock;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,11 @@ use ticket_core::{CategoryName, OrderRef};
 use crate::crowd::book::Book;
 use crate::memory::Memory;
 use crate::outside::{Audit, CategoryStock, ManagedOrder, Order};
+use crate::partner::PartnerBooks;
 use crate::provider::Charged;
+use crate::sale::Misbehaviour;
+
+pub(crate) use misbehaviour::{ABOUT_THE_SALE, unknown_complaints};
 
 /// Findings of one check that are written out; the rest is counted.
 const EXAMPLES_MAX: usize = 5;
@@ -47,6 +53,10 @@ pub struct Evidence {
     pub audit: Audit,
     /// Memory of runtime and operator at the end.
     pub memory: Vec<Memory>,
+    /// What went wrong on purpose, if anything was to.
+    pub misbehaviour: Option<Misbehaviour>,
+    /// The reseller's books, if there is one.
+    pub partner: Option<PartnerBooks>,
 }
 
 /// One thing that was compared.
@@ -99,12 +109,21 @@ pub fn check(evidence: &Evidence) -> Vec<Verdict> {
         orders::both_books_list_the_same_orders(evidence),
         orders::limit_per_buyer(evidence),
         money::charged_for_what_was_bought(evidence),
+        money::refunds_are_late_money(evidence),
+        misbehaviour::complaints_are_known(evidence),
         stock::sold_is_what_buyers_paid(evidence),
         stock::nothing_is_held(evidence),
         stock::conserved(evidence),
         stock::store_equals_ledger(evidence),
         memory::within_limits(evidence),
     ];
+    if let Some(partner) = &evidence.partner {
+        verdicts.push(reseller::both_books_are_equal(evidence, partner));
+    }
+    if let Some(wanted) = &evidence.misbehaviour {
+        verdicts.push(misbehaviour::took_place(evidence, wanted));
+        verdicts.push(misbehaviour::late_money_came(evidence, wanted));
+    }
     verdicts.extend(audit::checks(evidence));
     verdicts
 }

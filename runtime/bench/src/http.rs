@@ -6,11 +6,13 @@
 //! - `shop`: the buyer API with an event on sale.
 //! - `endpoints`: rates and CPU of the three, in rounds.
 //! - `crowding`: latency against the number of connections, once.
+//! - `shedding`: what becomes of twice the load that can be served.
 
 pub mod bare;
 mod cost;
 mod crowding;
 mod endpoints;
+mod shedding;
 mod shop;
 
 use std::time::Duration;
@@ -35,11 +37,15 @@ const WARM_UP_PART: u32 = 4;
 /// Steps of [`latency_against_load`] in a whole run.
 const STEP: Duration = Duration::from_secs(2);
 
+/// How long [`load_shedding`] lasts: several times as long as it takes to fill the API's turns.
+const SHEDDING: Duration = Duration::from_secs(5);
+
 /// All measures of the HTTP path.
 #[must_use]
 pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
     let mut measures = vec![endpoints(plan.seconds(6, 2))];
     if !plan.quick {
+        measures.push(load_shedding(SHEDDING));
         measures.push(latency_against_load(STEP));
     }
     measures
@@ -55,6 +61,12 @@ pub fn endpoints(lasts: Duration) -> Box<dyn Measure> {
 #[must_use]
 pub fn latency_against_load(step: Duration) -> Box<dyn Measure> {
     Box::new(crowding::Crowding::new(step))
+}
+
+/// Twice the load that can be served, for as long as it `lasts`.
+#[must_use]
+pub fn load_shedding(lasts: Duration) -> Box<dyn Measure> {
+    Box::new(shedding::Shedding::new(lasts))
 }
 
 /// Takes orders for as long as it `lasts` and forgets them: the broker's JVM compiles what small produce requests need in

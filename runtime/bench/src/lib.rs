@@ -6,9 +6,11 @@
 //! - [`check`]: does what they were told agree with what the platform says?
 //! - [`campaign`]: a sale while the provider misbehaves and processes are killed.
 //! - [`chaos`]: sales while everything breaks, one after the other.
+//! - [`partner`]: the reseller of such a sale.
 //! - [`demo`]: from nothing to a sold-out event, with a report.
 //! - [`load`]: the load generator.
 //! - [`http`]: the buyer API beside an endpoint that does nothing.
+//! - [`sandbox`]: payments of the payment sandbox on one core.
 //! - [`baselines`]: what single parts of the path do alone.
 //! - [`ledger`]: orders per second of the ledger path beside the naive transaction.
 //! - `costs`: what each path costs most, and what was tried.
@@ -35,10 +37,12 @@ pub mod ledger;
 pub mod load;
 pub mod memory;
 pub mod outside;
+pub mod partner;
 pub mod profile;
 pub mod provider;
 pub mod report;
 pub mod sale;
+pub mod sandbox;
 pub mod say;
 pub mod stack_env;
 pub mod stats;

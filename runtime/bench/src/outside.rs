@@ -190,6 +190,70 @@ pub struct Metadata {
     pub event: Option<String>,
 }
 
+/// `GET /sandbox/faults`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct FaultsView {
+    /// What became of webhooks so far.
+    pub webhooks: Webhooks,
+}
+
+/// What the sandbox did to its webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub struct Webhooks {
+    /// All that were caused.
+    pub caused: u64,
+    /// Sent late on purpose.
+    pub late: u64,
+    /// Sent twice.
+    pub duplicated: u64,
+    /// Never sent.
+    pub dropped: u64,
+    /// Held back so that later ones overtake them.
+    pub shuffled: u64,
+}
+
+impl Webhooks {
+    /// What was added since `before`.
+    #[must_use]
+    pub const fn since(&self, before: &Self) -> Self {
+        Self {
+            caused: self.caused.saturating_sub(before.caused),
+            late: self.late.saturating_sub(before.late),
+            duplicated: self.duplicated.saturating_sub(before.duplicated),
+            dropped: self.dropped.saturating_sub(before.dropped),
+            shuffled: self.shuffled.saturating_sub(before.shuffled),
+        }
+    }
+}
+
+/// A dispute in the provider's list.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DisputeEntry {
+    /// `du_...`.
+    pub id: String,
+    /// Minor units.
+    pub amount: i64,
+    /// The payment.
+    pub payment_intent: String,
+    /// `needs_response`, `lost` ...
+    pub status: String,
+}
+
+/// An order as an event manager sees it, with what it has been through.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OrderHistory {
+    /// Its states, oldest first.
+    #[serde(default)]
+    pub history: Vec<OrderStep>,
+}
+
+/// A state that an order has been in.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OrderStep {
+    /// The state.
+    pub state: State,
+}
+
 /// A payment in the provider's list.
 #[derive(Debug, Clone, Deserialize)]
 pub struct IntentEntry {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use ticket_core::{EventName, OrderRef};
 
-use crate::outside::{IntentEntry, ProviderPage, RefundEntry};
+use crate::outside::{DisputeEntry, FaultsView, IntentEntry, ProviderPage, RefundEntry, Webhooks};
 use crate::sale::Faults;
 
 /// Longest wait for one page.
@@ -40,6 +40,7 @@ pub async fn books(url: &str, event: &EventName) -> anyhow::Result<BTreeMap<Orde
         .build()
         .context("could not make an HTTP client")?;
     let mut books: BTreeMap<OrderRef, Charged> = BTreeMap::new();
+    let mut orders: BTreeMap<String, OrderRef> = BTreeMap::new();
     let intents: Vec<IntentEntry> = all(&http, &format!("{url}/v1/payment_intents")).await?;
     for intent in intents {
         let Some(order) = intent.metadata.order_id else {
@@ -48,6 +49,7 @@ pub async fn books(url: &str, event: &EventName) -> anyhow::Result<BTreeMap<Orde
         if intent.metadata.event.as_ref() != Some(&event) {
             continue;
         }
+        orders.insert(intent.id, order);
         let entry = books.entry(order).or_default();
         if intent.amount_received > 0 {
             entry.payments += 1;
@@ -61,7 +63,26 @@ pub async fn books(url: &str, event: &EventName) -> anyhow::Result<BTreeMap<Orde
             entry.given_back += refund.amount;
         }
     }
+    // What the buyer's bank has taken back for good.
+    let disputes: Vec<DisputeEntry> = all(&http, &format!("{url}/v1/disputes")).await?;
+    for dispute in disputes.iter().filter(|dispute| dispute.status == "lost") {
+        let order = orders.get(&dispute.payment_intent);
+        if let Some(entry) = order.and_then(|order| books.get_mut(order)) {
+            entry.given_back += dispute.amount;
+        }
+    }
     Ok(books)
+}
+
+/// What the sandbox has done to its webhooks so far.
+pub async fn webhooks(url: &str) -> anyhow::Result<Webhooks> {
+    let url = format!("{url}/sandbox/faults");
+    let http = reqwest::Client::builder().timeout(PAGE_WAIT_MAX).no_proxy();
+    let http = http.build().context("could not make an HTTP client")?;
+    let answer = http.get(&url).send().await;
+    let answer = answer.with_context(|| format!("GET {url}"))?;
+    let view: FaultsView = answer.json().await.with_context(|| format!("GET {url}"))?;
+    Ok(view.webhooks)
 }
 
 /// Has the sandbox spoil its webhooks from now on.
@@ -118,6 +139,12 @@ impl HasId for IntentEntry {
 }
 
 impl HasId for RefundEntry {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl HasId for DisputeEntry {
     fn id(&self) -> &str {
         &self.id
     }

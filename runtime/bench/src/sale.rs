@@ -7,20 +7,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde::Serialize;
-use ticket_core::EventName;
+use ticket_core::{EventName, State};
 use tokio::time::sleep;
 
 use crate::admin::Admin;
 use crate::check::{self, Evidence, Verdict};
+use crate::crowd::book::Book;
 use crate::crowd::counters::Counters;
+use crate::crowd::script::Ending;
 use crate::crowd::{self, Invitation};
 use crate::memory;
-use crate::outside::{self, Audit, CategoryStock};
+use crate::outside::{self, Audit, CategoryStock, Webhooks};
+use crate::partner::Partner;
 use crate::stack_env::StackEnv;
 use crate::{provider, say, text};
 
 /// How long the runtime may take to see an event that is open by its resource: it re-reads once a second.
 const ON_SALE_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// How long a complaint may stay unknown: the provider is asked every half minute, and a process may have been killed.
+const COMPLAINTS_WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// Between two looks at all orders.
+const ORDERS_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two looks at something that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -49,6 +58,17 @@ pub struct Faults {
     pub drop: f64,
     /// Probability that later ones overtake it.
     pub shuffle: f64,
+}
+
+/// What went wrong on purpose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Misbehaviour {
+    /// What the provider was told to do.
+    pub faults: Faults,
+    /// What it did during the sale.
+    pub webhooks: Webhooks,
+    /// Orders that had expired when their money came, and got their tickets again.
+    pub reclaimed: usize,
 }
 
 /// What came of a sale.
@@ -89,19 +109,34 @@ impl Pace {
 /// # Errors
 /// It could not be held or judged at all. What does not add up is a verdict, no error.
 pub async fn hold(env: &StackEnv, sale: &Sale) -> anyhow::Result<Outcome> {
+    Box::pin(hold_with(env, sale, None)).await
+}
+
+/// The same with a reseller who changes the stock meanwhile.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn hold_with(
+    env: &StackEnv,
+    sale: &Sale,
+    partner: Option<Partner>,
+) -> anyhow::Result<Outcome> {
     let nothing = std::future::ready(());
-    let (outcome, ()) = Box::pin(hold_through(env, sale, Pace::RUSH, nothing)).await?;
+    let held = hold_through(env, sale, Pace::RUSH, partner, nothing);
+    let (outcome, ()) = Box::pin(held).await?;
     Ok(outcome)
 }
 
-/// Holds the sale while something else happens, and judges it when both are over. `meanwhile` begins when the doors open.
+/// The same at another pace while something else happens, and judged when both are over. `meanwhile` begins when the doors
+/// open.
 ///
 /// # Errors
-/// It could not be held or judged at all. What does not add up is a verdict, no error.
+/// As [`hold`].
 pub async fn hold_through<T>(
     env: &StackEnv,
     sale: &Sale,
     pace: Pace,
+    partner: Option<Partner>,
     meanwhile: impl Future<Output = T>,
 ) -> anyhow::Result<(Outcome, T)> {
     let admin = Admin::new(env)?;
@@ -131,16 +166,44 @@ pub async fn hold_through<T>(
         jwt_secret: env.jwt_secret.clone(),
     };
 
+    let webhooks_before = provider::webhooks(&env.payments_url).await?;
     provider::spoil(&env.payments_url, &sale.faults).await?;
     let counters = Arc::new(Counters::default());
     let (opened, shown) = (Instant::now(), Arc::clone(&counters));
     let line = move || progress_line(&shown, sale.buyers, opened.elapsed());
-    let crowd = say::while_showing(line, crowd::run(invitation, counters));
-    let (book, other) = tokio::join!(crowd, meanwhile);
+    let coming = say::while_showing(line, Box::pin(crowd::run(invitation, counters)));
+    let mut partner = partner;
+    let selling = async {
+        match &mut partner {
+            None => coming.await,
+            Some(partner) => {
+                let book = partner.trade_while(coming).await??;
+                partner.last_words().await?;
+                Ok(book)
+            }
+        }
+    };
+    let (book, other) = tokio::join!(selling, meanwhile);
     let book = book?;
 
     say::progress("everybody has gone; waiting until the platform is quiet");
+    complaints_known(&admin, &sale.event, &book).await?;
+    let partner = match partner {
+        None => None,
+        Some(partner) => Some(partner.books(&admin).await?),
+    };
     let (after, audit) = quiet(&admin, &sale.event, pace.quiet_wait_max).await?;
+    let is_news_sure = sale.faults == Faults::default();
+    let misbehaviour = if is_news_sure {
+        None
+    } else {
+        let webhooks = provider::webhooks(&env.payments_url).await?;
+        Some(Misbehaviour {
+            faults: sale.faults,
+            webhooks: webhooks.since(&webhooks_before),
+            reclaimed: reclaimed(&admin, &book).await?,
+        })
+    };
     let read_again = crowd::read_again(&book, &env.api_url, &env.jwt_secret).await?;
     let read_again: BTreeMap<_, _> = read_again
         .into_iter()
@@ -154,7 +217,7 @@ pub async fn hold_through<T>(
             .map(|category| category.name)
             .collect(),
         quantity_max,
-        is_news_sure: sale.faults == Faults::default(),
+        is_news_sure,
         before,
         after,
         read_again,
@@ -163,9 +226,38 @@ pub async fn hold_through<T>(
         money: provider::books(&env.payments_url, &sale.event).await?,
         audit,
         memory: memory::of_the_stack(&env.dir)?,
+        misbehaviour,
+        partner,
     };
     let verdicts = check::check(&evidence);
     Ok((Outcome { evidence, verdicts }, other))
+}
+
+/// Waits until every complaint about a payment is known, at most as long as one may take to be found of which nobody was
+/// told.
+async fn complaints_known(admin: &Admin, event: &EventName, book: &Book) -> anyhow::Result<()> {
+    let started = Instant::now();
+    loop {
+        let orders = admin.orders(event).await?;
+        let unknown = check::unknown_complaints(book.acknowledged(), &orders);
+        if unknown.is_empty() || started.elapsed() >= COMPLAINTS_WAIT_MAX {
+            return Ok(());
+        }
+        sleep(ORDERS_EVERY).await;
+    }
+}
+
+/// Orders that were paid at the last moment, had expired when the money came, and got their tickets again.
+async fn reclaimed(admin: &Admin, book: &Book) -> anyhow::Result<usize> {
+    let mut found = 0;
+    for (story, order) in book.acknowledged() {
+        let may_be =
+            story.script.ending == Ending::PaysAtTheLastMoment && order.last_state == State::Paid;
+        if may_be && admin.has_been(order.id, State::Expired).await? {
+            found += 1;
+        }
+    }
+    Ok(found)
 }
 
 /// Waits until the API sells the event's tickets.

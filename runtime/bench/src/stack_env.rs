@@ -22,6 +22,12 @@ pub struct StackEnv {
     pub payments_url: String,
     /// `TICKET_BUYER_JWT_SECRET`.
     pub jwt_secret: String,
+    /// `TICKET_KAFKA_BROKERS`: for outsiders who write and read messages.
+    pub kafka_brokers: String,
+    /// `TICKET_KAFKA_PREFIX`; may be empty.
+    pub kafka_prefix: String,
+    /// `TICKET_DATABASE_URL`: for outsiders who want a database of their own beside it.
+    pub database_url: String,
 }
 
 impl StackEnv {
@@ -35,6 +41,7 @@ impl StackEnv {
             )
         })?;
         let mut values = parse(&text);
+        let kafka_prefix = values.remove("TICKET_KAFKA_PREFIX").unwrap_or_default();
         let mut take = |name: &str| {
             values
                 .remove(name)
@@ -54,6 +61,9 @@ impl StackEnv {
             viewer_token: take("TICKET_ADMIN_VIEWER_TOKEN")?,
             payments_url: take("TICKET_PAYMENTS_URL")?,
             jwt_secret: take("TICKET_BUYER_JWT_SECRET")?,
+            kafka_brokers: take("TICKET_KAFKA_BROKERS")?,
+            kafka_prefix,
+            database_url: take("TICKET_DATABASE_URL")?,
         })
     }
 }

@@ -30,6 +30,7 @@ use crate::http;
 use crate::ledger;
 use crate::ledger::rig::Rig;
 use crate::memory;
+use crate::sandbox;
 use crate::say;
 use crate::text::{grouped, short};
 use crate::together;
@@ -47,6 +48,7 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
     let mut measures = ledger::measures(plan);
     measures.extend(baselines::measures(plan));
     measures.extend(http::measures(plan));
+    measures.extend(sandbox::measures(plan));
     measures.extend(together::measures(plan));
     measures.extend(growth::measures(plan));
     measures.extend(memory::measures(plan));

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use secrecy::SecretString;
-use ticket_core::SettingProblem;
 use ticket_core::names::TopicPrefix;
+use ticket_core::{SettingProblem, TlsFiles};
 
 use crate::config::{BusConfig, BusSasl, BusTls, SaslMechanism};
 
@@ -83,31 +83,19 @@ impl KafkaSettings {
     /// What does not fit together.
     #[must_use]
     pub fn check(&self) -> Vec<SettingProblem> {
-        let mut problems = Vec::new();
-        let tls = [
-            ("TICKET_KAFKA_TLS_CA", &self.kafka_tls_ca),
-            ("TICKET_KAFKA_TLS_CERT", &self.kafka_tls_cert),
-            ("TICKET_KAFKA_TLS_KEY", &self.kafka_tls_key),
-        ];
-        for (variable, path) in tls {
-            let Some(path) = path else { continue };
-            if !self.kafka_tls {
-                problems.push(SettingProblem::new(
-                    variable,
-                    "is set, but TICKET_KAFKA_TLS is false",
-                    "set TICKET_KAFKA_TLS to true, or leave it out",
-                ));
-            }
-            if let Err(error) = std::fs::metadata(path) {
-                let what = format!("names {}: {error}", path.display());
-                problems.push(SettingProblem::new(variable, what, "check the path"));
-            }
-        }
-        let pairs = [
-            ("TICKET_KAFKA_TLS_CERT", self.kafka_tls_cert.is_some()),
-            ("TICKET_KAFKA_TLS_KEY", self.kafka_tls_key.is_some()),
-        ];
-        problems.extend(alone(pairs));
+        let is_plain = (
+            "TICKET_KAFKA_TLS is false",
+            "set TICKET_KAFKA_TLS to true, or leave it out",
+        );
+        let files = TlsFiles {
+            prefix: "TICKET_KAFKA",
+            ca: self.kafka_tls_ca.as_deref(),
+            certificate: self.kafka_tls_cert.as_deref(),
+            key: self.kafka_tls_key.as_deref(),
+            is_plain: (!self.kafka_tls).then_some(is_plain),
+            is_ca_needed: false,
+        };
+        let mut problems = files.check(|path| std::fs::metadata(path).map(drop));
         let mechanism = (
             "TICKET_KAFKA_SASL_MECHANISM",
             self.kafka_sasl_mechanism.is_some(),

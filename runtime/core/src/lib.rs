@@ -23,6 +23,6 @@ pub use ids::{
 };
 pub use machine::{Flag, Passed, Reason, State};
 pub use money::{Currency, Money};
-pub use setting::SettingProblem;
+pub use setting::{SettingProblem, TlsFiles};
 pub use source::StockSource;
 pub use wire::DecodeError;

@@ -146,7 +146,7 @@ pub enum Verb {
     RefundSettled = 8,
     /// This order was reserved in the stock store and may never have reached the log: it shall never exist.
     Void = 9,
-    /// Something speaks against its payment: a [`Flag`].
+    /// Something is to be remembered about its payment: a [`Flag`].
     Flag = 10,
 }
 
@@ -361,8 +361,8 @@ impl Reason {
     }
 }
 
-/// What speaks against the payment of an order. It changes no state by itself: whether the money goes back is the
-/// platform's policy. The numbers are stored: never reuse one.
+/// What is remembered about the payment of an order beside its state. A flag changes no state by itself: whether the money
+/// goes back after a complaint is the platform's policy. The numbers are stored: never reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(i16)]
@@ -371,11 +371,14 @@ pub enum Flag {
     FraudWarning = 1,
     /// The buyer wants the money back through the bank.
     Disputed = 2,
+    /// The provider said that the payment can never be paid any more: no late money is to be looked for. It is nobody's
+    /// news, so the order keeps its version.
+    PaymentClosed = 3,
 }
 
 impl Flag {
     /// Every flag, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::FraudWarning, Self::Disputed];
+    pub const ALL: [Self; 3] = [Self::FraudWarning, Self::Disputed, Self::PaymentClosed];
 
     /// The flag with this number, if there is one.
     #[must_use]
@@ -395,6 +398,16 @@ impl Flag {
         match self {
             Self::FraudWarning => "fraud-warning",
             Self::Disputed => "disputed",
+            Self::PaymentClosed => "payment-closed",
+        }
+    }
+
+    /// Does it speak against the payment? The others are for our own books.
+    #[must_use]
+    pub const fn is_complaint(self) -> bool {
+        match self {
+            Self::FraudWarning | Self::Disputed => true,
+            Self::PaymentClosed => false,
         }
     }
 
@@ -439,6 +452,11 @@ impl Passed {
         Flag::ALL
             .into_iter()
             .filter(move |flag| self.has_flag(*flag))
+    }
+
+    /// The flags that speak against its payment.
+    pub fn complaints(self) -> impl Iterator<Item = Flag> {
+        self.flags().filter(|flag| flag.is_complaint())
     }
 }
 

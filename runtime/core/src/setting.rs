@@ -1,7 +1,8 @@
 //! What is wrong with a setting, in words that name it and say what to do next. A setting has one name, its environment
 //! variable; flag and key in a settings file follow from it.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 /// A setting that cannot be used as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,56 @@ impl SettingProblem {
     }
 }
 
+/// The files of a server's TLS connection, as settings name them: `<prefix>_TLS_CA`, `_TLS_CERT` and `_TLS_KEY`.
+#[derive(Debug, Clone, Copy)]
+pub struct TlsFiles<'a> {
+    /// Of the variables, e.g. `TICKET_KAFKA`.
+    pub prefix: &'a str,
+    /// Authorities of the server's certificate.
+    pub ca: Option<&'a Path>,
+    /// Our own certificate.
+    pub certificate: Option<&'a Path>,
+    /// Its key.
+    pub key: Option<&'a Path>,
+    /// The connection is not TLS: what a file is set beside, and what to do about it.
+    pub is_plain: Option<(&'a str, &'a str)>,
+    /// Only with an authority of its own is the connection TLS, so a certificate is nothing without one.
+    pub is_ca_needed: bool,
+}
+
+impl TlsFiles<'_> {
+    /// What does not fit together. `look` looks for a file: nothing here touches a disk.
+    #[must_use]
+    pub fn check(&self, look: impl Fn(&Path) -> io::Result<()>) -> Vec<SettingProblem> {
+        let variable = |end: &str| format!("{}_TLS_{end}", self.prefix);
+        let ca = (variable("CA"), self.ca);
+        let certificate = (variable("CERT"), self.certificate);
+        let key = (variable("KEY"), self.key);
+        let mut problems = Vec::new();
+        for (variable, path) in [&ca, &certificate, &key] {
+            let Some(path) = path else { continue };
+            if let Some((beside, next)) = self.is_plain {
+                let what = format!("is set, but {beside}");
+                problems.push(SettingProblem::new(variable, what, next));
+            }
+            if let Err(error) = look(path) {
+                let what = format!("names {}: {error}", path.display());
+                problems.push(SettingProblem::new(variable, what, "check the path"));
+            }
+        }
+        let mut pairs = vec![(&certificate, &key), (&key, &certificate)];
+        if self.is_ca_needed {
+            pairs.push((&certificate, &ca));
+        }
+        for (set, missing) in pairs {
+            if set.1.is_some() && missing.1.is_none() {
+                problems.push(SettingProblem::needs(&set.0, &missing.0));
+            }
+        }
+        problems
+    }
+}
+
 /// `TICKET_X (--x): what; next`
 impl fmt::Display for SettingProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,6 +126,58 @@ pub fn flag_of(variable: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_a_tls_connection_must_be_there_and_fit_together() {
+        let file = Some(Path::new("/etc/tls/some.pem"));
+        let nothing = TlsFiles {
+            prefix: "TICKET_X",
+            ca: None,
+            certificate: None,
+            key: None,
+            is_plain: None,
+            is_ca_needed: false,
+        };
+        let found = |files: TlsFiles<'_>| {
+            let problems = files.check(|_| Ok(()));
+            problems
+                .into_iter()
+                .map(|one| one.variable)
+                .collect::<Vec<_>>()
+        };
+        let [ca, certificate, key] = ["CA", "CERT", "KEY"].map(|end| format!("TICKET_X_TLS_{end}"));
+        let none: [&str; 0] = [];
+        assert_eq!(found(nothing), none);
+        let whole = TlsFiles {
+            ca: file,
+            certificate: file,
+            key: file,
+            ..nothing
+        };
+        assert_eq!(found(whole), none);
+        let plain = TlsFiles {
+            is_plain: Some(("it is off", "switch it on")),
+            ..whole
+        };
+        assert_eq!(found(plain), [&*ca, &certificate, &key]);
+        let without_key = TlsFiles { key: None, ..whole };
+        assert_eq!(found(without_key), [&*certificate]);
+        let without_certificate = TlsFiles {
+            certificate: None,
+            ..whole
+        };
+        assert_eq!(found(without_certificate), [&*key]);
+        let without_ca = TlsFiles { ca: None, ..whole };
+        assert_eq!(found(without_ca), none);
+        let needs_ca = TlsFiles {
+            is_ca_needed: true,
+            ..without_ca
+        };
+        assert_eq!(found(needs_ca), [&*certificate]);
+        let gone = whole.check(|_| Err(io::ErrorKind::NotFound.into()));
+        assert_eq!(gone.len(), 3);
+        assert!(gone[0].what.contains("/etc/tls/some.pem"), "{}", gone[0]);
+    }
 
     #[test]
     fn a_problem_names_variable_and_flag_and_says_what_to_do() {

@@ -179,7 +179,8 @@ BEGIN
                 payment_id = coalesce(o.payment_id, u.payment),
                 sold_version = CASE WHEN u.t = 3 AND o.state <> 3 THEN shard_version ELSE o.sold_version END,
                 returned_version = CASE WHEN u.t <> 3 AND o.state = 3 THEN shard_version ELSE o.returned_version END,
-                version = shard_version,
+                -- That a payment is closed (flag 3) is for our own books: nobody is told, so nobody must take it for news.
+                version = CASE WHEN u.code = -5 AND u.reason = 3 THEN o.version ELSE shard_version END,
                 -- A flag leaves the time of the state that the order is in.
                 updated_at = CASE WHEN u.code = -5 THEN o.updated_at ELSE p_now END
             FROM unnest(r_order, r_to, r_code, r_until, r_reason, r_provider, r_payment, r_secret)

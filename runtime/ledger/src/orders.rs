@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use ticket_core::{
-    BuyerId, EventId, InvalidId, OrderId, OrderRecord, OrderRef, State, StockShardId,
+    BuyerId, EventId, Flag, InvalidId, OrderId, OrderRecord, OrderRef, Passed, State, StockShardId,
 };
 use uuid::Uuid;
 
@@ -197,8 +197,9 @@ impl Ledger {
         rows.into_iter().map(OrderRow::into_record).collect()
     }
 
-    /// Orders of these stock shards of `event` that ended without being paid although there was a payment, and changed last
-    /// after `after` and before `before`; by that moment, at most `limit` (and 5,000). Reads all orders of the event.
+    /// Orders of these stock shards of `event` that ended without being paid although there was a payment, of which the
+    /// provider has not said yet that it can never be paid ([`Flag::PaymentClosed`]), and that changed last after `after` and
+    /// before `before`; by that moment, at most `limit` (and 5,000). Reads all orders of the event.
     pub async fn ended_unpaid(
         &self,
         event: EventId,
@@ -212,8 +213,8 @@ impl Ledger {
         let mut connection = self.acquire().await?;
         let rows: Vec<OrderRow> = sqlx::query_as(select_orders!(
             "WHERE order_id BETWEEN $1 AND $2 AND stock_shard_id = ANY ($3) AND state IN (7, 8, 9) \
-             AND payment_id IS NOT NULL AND (updated_at, order_id) > ($4, $5) AND updated_at < $6 \
-             ORDER BY updated_at, order_id LIMIT $7"
+             AND payment_id IS NOT NULL AND passed & $8 = 0 AND (updated_at, order_id) > ($4, $5) \
+             AND updated_at < $6 ORDER BY updated_at, order_id LIMIT $7"
         ))
         .bind(first.0)
         .bind(last.0)
@@ -222,6 +223,7 @@ impl Ledger {
         .bind(after.order.0)
         .bind(before.to_sqlx())
         .bind(i64::from(limit.clamp(1, PAGE_ORDERS_MAX)))
+        .bind(Passed::default().with_flag(Flag::PaymentClosed).0)
         .fetch_all(&mut *connection)
         .await
         .map_err(|cause| LedgerError::Read {

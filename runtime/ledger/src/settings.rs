@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use secrecy::SecretString;
-use ticket_core::SettingProblem;
+use ticket_core::{SettingProblem, TlsFiles};
 
 use crate::config::{ACQUIRE_TIMEOUT, CONNECTIONS_MAX, LedgerConfig, LedgerTls, STATEMENT_TIMEOUT};
 
@@ -77,23 +77,15 @@ impl DatabaseSettings {
     /// What does not fit together.
     #[must_use]
     pub fn check(&self) -> Vec<SettingProblem> {
-        let mut problems = Vec::new();
-        let ca = ("TICKET_DATABASE_TLS_CA", &self.database_tls_ca);
-        let certificate = ("TICKET_DATABASE_TLS_CERT", &self.database_tls_cert);
-        let key = ("TICKET_DATABASE_TLS_KEY", &self.database_tls_key);
-        for (variable, path) in [ca, certificate, key] {
-            let Some(path) = path else { continue };
-            if let Err(error) = std::fs::metadata(path) {
-                let what = format!("names {}: {error}", path.display());
-                problems.push(SettingProblem::new(variable, what, "check the path"));
-            }
-        }
-        for (set, missing) in [(certificate, key), (key, certificate), (certificate, ca)] {
-            if set.1.is_some() && missing.1.is_none() {
-                problems.push(SettingProblem::needs(set.0, missing.0));
-            }
-        }
-        problems
+        let files = TlsFiles {
+            prefix: "TICKET_DATABASE",
+            ca: self.database_tls_ca.as_deref(),
+            certificate: self.database_tls_cert.as_deref(),
+            key: self.database_tls_key.as_deref(),
+            is_plain: None,
+            is_ca_needed: true,
+        };
+        files.check(|path| std::fs::metadata(path).map(drop))
     }
 }
 

@@ -13,7 +13,8 @@ pub mod webhook;
 
 pub use error::{ConfigureFault, PaymentError};
 pub use provider::{
-    Failure, NewPayment, Page, Payment, PaymentStatus, Provider, Refund, RefundStatus,
+    Complaint, ComplaintKind, Failure, NewPayment, Page, Payment, PaymentStatus, Provider, Refund,
+    RefundStatus,
 };
 pub use stripe::{
     CONNECT_TIMEOUT, CallFault, PAYMENTS_PER_SECOND, REQUEST_TIMEOUT, RETRY_AFTER_MAX, Refusal,

@@ -95,6 +95,35 @@ pub enum RefundStatus {
     Failed,
 }
 
+/// Something that speaks against a payment which has succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// The provider's id.
+    pub id: String,
+    /// What it is.
+    pub kind: ComplaintKind,
+    /// The payment. It leads to the order, which a complaint does not name.
+    pub payment: Option<String>,
+    /// When it was made, to the second.
+    pub created_at: Timestamp,
+    /// Money that the buyer has got back through the bank for good, minor units.
+    pub taken_back_minor: i64,
+}
+
+/// What speaks against a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ComplaintKind {
+    /// The buyer's bank suspects fraud.
+    FraudWarning,
+    /// The buyer wants the money back through the bank.
+    Dispute,
+}
+
+impl ComplaintKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::FraudWarning, Self::Dispute];
+}
+
 /// Part of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
@@ -119,7 +148,9 @@ pub trait Provider: Send + Sync {
     /// if the money is there or on its way.
     fn cancel(&self, payment: &str) -> impl Future<Output = Result<Payment, PaymentError>> + Send;
 
-    /// Gives `amount` back, or finds the refund that was made for the same order.
+    /// Gives `amount` back, or finds the refund that was made for the same order. What went back before by other ways (at the
+    /// provider's dashboard, through the buyer's bank) counts; a dispute that still runs is conceded, because the bank then
+    /// gives the buyer what we wanted to. Success means that all of it is back or on its way.
     fn refund(
         &self,
         order: OrderRef,
@@ -142,4 +173,12 @@ pub trait Provider: Send + Sync {
         &self,
         after: Option<&str>,
     ) -> impl Future<Output = Result<Page<Refund>, PaymentError>> + Send;
+
+    /// All complaints of a kind that were made at or after `since`, newest first, in pages.
+    fn list_complaints(
+        &self,
+        kind: ComplaintKind,
+        since: Timestamp,
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<Page<Complaint>, PaymentError>> + Send;
 }

@@ -5,6 +5,7 @@
 //! It shares the shapes of Stripe's objects with the client and nothing else; it knows no order.
 
 mod archive;
+mod complaints;
 mod fault;
 mod faults;
 mod idempotency;
@@ -27,17 +28,21 @@ use tracing::{info, warn};
 
 use crate::error::PaymentError;
 use archive::Archive;
+use complaints::{Dispute, Warning};
 use idempotency::Keys;
 use intents::Intent;
 use refunds::Refund;
 use webhooks::Outbox;
 
-pub use faults::{Faults, LATE_MS_MAX};
+pub use faults::{Faults, FaultsView, LATE_MS_MAX, Spoiled};
 pub use webhooks::{DELIVERIES_AT_ONCE_MAX, WEBHOOK_ATTEMPTS_MAX, WEBHOOKS_PENDING_MAX};
 
 /// Payments that the sandbox remembers, about 0.5 KB each. One more is refused with 503: forgetting old ones would make
 /// the audit wrong without a word.
 pub const PAYMENTS_MAX: usize = 1_000_000;
+
+/// Fraud warnings, and disputes, that it remembers. A list of them is made by reading them all.
+pub const COMPLAINTS_MAX: usize = 100_000;
 
 /// Idempotency keys that it remembers, about 0.3 KB each: one for a payment and one for its refund.
 pub const KEYS_MAX: usize = 2 * PAYMENTS_MAX;
@@ -69,6 +74,8 @@ pub struct Sandbox {
 struct FakeStripe {
     intents: Archive<Intent>,
     refunds: Archive<Refund>,
+    warnings: Archive<Warning>,
+    disputes: Archive<Dispute>,
     keys: Keys,
     outbox: Outbox,
     stop: CancellationToken,
@@ -103,6 +110,8 @@ impl Sandbox {
         let provider = Arc::new(FakeStripe {
             intents: Archive::new(PAYMENTS_MAX),
             refunds: Archive::new(PAYMENTS_MAX),
+            warnings: Archive::new(COMPLAINTS_MAX),
+            disputes: Archive::new(COMPLAINTS_MAX),
             keys: Keys::new(KEYS_MAX),
             outbox,
             stop,

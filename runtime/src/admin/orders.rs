@@ -236,7 +236,7 @@ fn decided(
         reason: record.reason.map(|reason| reason.as_str().to_owned()),
         flags: record
             .passed
-            .flags()
+            .complaints()
             .map(|flag| flag.as_str().to_owned())
             .collect(),
         amount: amount(Money {
@@ -307,7 +307,7 @@ fn history(record: &OrderRecord) -> Vec<HistoryEntry> {
             entries.push(entry(state, None));
         }
     }
-    entries.extend(record.passed.flags().map(|flag| HistoryEntry {
+    entries.extend(record.passed.complaints().map(|flag| HistoryEntry {
         flag: Some(flag.as_str().to_owned()),
         ..entry(record.state, None)
     }));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ticket_core::{Currency, Money, OrderRecord, OrderRef, State};
 use ticket_ledger::LedgerError;
-use ticket_payments::{PaymentError, PaymentStatus, Provider, RefundStatus};
+use ticket_payments::{ComplaintKind, PaymentError, PaymentStatus, Provider, RefundStatus};
 
 use super::{Auditor, Findings, ORDERS_MAX, PAGE_ORDERS, Verdict, is_under_way};
 use crate::catalog::EventEntry;
@@ -29,6 +29,15 @@ struct Received {
     paid: Vec<Paid>,
     /// Refunds that did not fail, minor units.
     given_back_minor: i64,
+    /// What the buyer got back through the bank for good, minor units. A paid order stays paid all the same, and flagged.
+    taken_back_minor: i64,
+}
+
+impl Received {
+    /// What is back at the buyer, minor units.
+    const fn back_minor(&self) -> i64 {
+        self.given_back_minor + self.taken_back_minor
+    }
 }
 
 /// A succeeded payment.
@@ -100,33 +109,23 @@ impl<P: Provider> Auditor<'_, P> {
         Ok(())
     }
 
-    /// By order; `None` when there is too much to read.
+    /// By order; `None` when there is too much to read. Refunds that somebody made at the provider's dashboard name no order,
+    /// so what went back is looked up by payment.
     async fn at_provider(
         &self,
         event: &EventEntry,
     ) -> Result<Option<HashMap<OrderRef, Received>>, PaymentError> {
+        let (Some(refunded), Some(taken_back)) = (self.refunded().await?, self.taken_back().await?)
+        else {
+            return Ok(None);
+        };
+        let minor_of = |by_payment: &HashMap<String, i64>, payment: &str| {
+            by_payment.get(payment).copied().unwrap_or(0)
+        };
         let is_ours =
             |order: OrderRef| event.row.shards.iter().any(|shard| shard.id == order.shard);
         let mut orders: HashMap<OrderRef, Received> = HashMap::new();
         let mut after = None;
-        for _ in 0..PAGES_MAX {
-            let page = self.provider.list_refunds(after.as_deref()).await?;
-            for refund in page.items {
-                let Some(order) = refund.order.filter(|order| is_ours(*order)) else {
-                    continue;
-                };
-                if refund.status != RefundStatus::Failed {
-                    orders.entry(order).or_default().given_back_minor += refund.amount.amount_minor;
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        if after.is_some() {
-            return Ok(None);
-        }
         for _ in 0..PAGES_MAX {
             let page = self.provider.list(after.as_deref()).await?;
             for payment in page.items {
@@ -134,18 +133,61 @@ impl<P: Provider> Auditor<'_, P> {
                     continue;
                 };
                 if payment.status == PaymentStatus::Succeeded {
-                    let (amount, received_minor) = (payment.amount, payment.received_minor);
-                    let paid = Paid {
+                    let received = orders.entry(order).or_default();
+                    received.given_back_minor += minor_of(&refunded, &payment.id);
+                    received.taken_back_minor += minor_of(&taken_back, &payment.id);
+                    received.paid.push(Paid {
                         id: payment.id,
-                        amount,
-                        received_minor,
-                    };
-                    orders.entry(order).or_default().paid.push(paid);
+                        amount: payment.amount,
+                        received_minor: payment.received_minor,
+                    });
                 }
             }
             after = page.next;
             if after.is_none() {
                 return Ok(Some(orders));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Money that we gave back, by payment.
+    async fn refunded(&self) -> Result<Option<HashMap<String, i64>>, PaymentError> {
+        let mut refunded: HashMap<String, i64> = HashMap::new();
+        let mut after = None;
+        for _ in 0..PAGES_MAX {
+            let page = self.provider.list_refunds(after.as_deref()).await?;
+            for refund in page.items {
+                if let Some(payment) = refund.payment
+                    && refund.status != RefundStatus::Failed
+                {
+                    *refunded.entry(payment).or_default() += refund.amount.amount_minor;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(Some(refunded));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Money that buyers got back through their banks for good, by payment.
+    async fn taken_back(&self) -> Result<Option<HashMap<String, i64>>, PaymentError> {
+        let mut taken_back: HashMap<String, i64> = HashMap::new();
+        let mut after = None;
+        for _ in 0..PAGES_MAX {
+            let (kind, since) = (ComplaintKind::Dispute, Timestamp::UNIX_EPOCH);
+            let page = self.provider.list_complaints(kind, since, after.as_deref());
+            let page = page.await?;
+            for dispute in page.items {
+                if let Some(payment) = dispute.payment {
+                    *taken_back.entry(payment).or_default() += dispute.taken_back_minor;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(Some(taken_back));
             }
         }
         Ok(None)
@@ -255,8 +297,8 @@ fn opinion(record: &OrderRecord, currency: Option<Currency>, received: &Received
         (State::Paid, None) => Opinion::Wrong("no payment has succeeded".to_owned()),
         (State::Paid, Some(_)) if received.given_back_minor > 0 => Opinion::Suspect,
         (State::Paid, Some(paid)) => equal(record, currency, paid),
-        (State::Refunded, Some(paid)) if received.given_back_minor != paid.received_minor => {
-            let (got, back) = (paid.received_minor, received.given_back_minor);
+        (State::Refunded, Some(paid)) if received.back_minor() != paid.received_minor => {
+            let (got, back) = (paid.received_minor, received.back_minor());
             Opinion::Wrong(format!("received {got}, gave back {back} minor units"))
         }
         // Refunding: on the way; how long that may take is the provider's.
@@ -345,6 +387,7 @@ mod tests {
         Received {
             paid: amounts.iter().map(paid).collect(),
             given_back_minor,
+            taken_back_minor: 0,
         }
     }
 
@@ -375,6 +418,22 @@ mod tests {
                 "{state} {money:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_the_bank_gave_back_counts_for_an_order_that_is_refunded() {
+        let conceded = Received {
+            taken_back_minor: 500,
+            ..received(&[500], 0)
+        };
+        assert_eq!(of(State::Refunded, &conceded), Opinion::Fits(0));
+        // The platform's policy may be to keep the order and its flag.
+        assert_eq!(of(State::Paid, &conceded), Opinion::Fits(500));
+        let twice = Received {
+            taken_back_minor: 500,
+            ..received(&[500], 500)
+        };
+        assert!(matches!(of(State::Refunded, &twice), Opinion::Wrong(_)));
     }
 
     #[test]

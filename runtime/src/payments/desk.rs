@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use ticket_bus::Producer;
-use ticket_core::{Action, Command, ErrorClass, OrderCommand, OrderRef, Payment, Reason, clock};
+use ticket_core::{
+    Action, Code, Command, ErrorClass, Flag, OrderCommand, OrderRef, Payment, Reason, clock,
+};
 use ticket_payments::{NewPayment, PaymentError, PaymentStatus, Provider, RefundStatus};
 use ticket_telemetry::chain;
 use ticket_telemetry::trace::{self, Span};
@@ -39,9 +41,10 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long an errand is tried again before it is left to the reconciler.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Payments of ended orders whose money is still on its way: asked again so often, for so long, so many at once. Beyond
-/// that the provider's webhook and the audit are what is left.
-const FOLLOW_EVERY: Duration = Duration::from_secs(15);
+/// Payments of ended orders whose money is still on its way: first and longest wait between two questions, for so long, so
+/// many at once. Beyond that the reconciler comes back to them: their payments are not closed.
+const FOLLOW_WAIT_MIN: Duration = Duration::from_secs(15);
+const FOLLOW_WAIT_MAX: Duration = Duration::from_mins(15);
 const FOLLOW_FOR: Duration = Duration::from_hours(1);
 const FOLLOWED_MAX: usize = 4_096;
 
@@ -142,6 +145,10 @@ impl<P: Provider + 'static> Desk<P> {
         })
     }
 
+    pub(super) const fn provider(&self) -> &Arc<P> {
+        &self.provider
+    }
+
     pub(super) const fn policy(&self) -> ComplaintPolicy {
         self.policy
     }
@@ -223,15 +230,17 @@ impl<P: Provider + 'static> Desk<P> {
     /// Asks until the money has arrived or has not.
     async fn follow(&self, errand: &Errand) {
         let Ok(_place) = self.followed.try_acquire() else {
-            warn!(order = %errand.order, "payment of an ended order is on its way and not followed");
+            debug!(order = %errand.order, "payment of an ended order is on its way and not followed");
             return;
         };
         let begun = Instant::now();
+        let mut wait = FOLLOW_WAIT_MIN;
         while begun.elapsed() < FOLLOW_FOR {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(FOLLOW_EVERY) => {}
+                () = tokio::time::sleep(wait) => {}
             }
+            wait = (wait * 2).min(FOLLOW_WAIT_MAX);
             match self.attempt(errand).await {
                 Ok(Tried::Done) => return,
                 Ok(Tried::OnItsWay) => {}
@@ -277,7 +286,10 @@ impl<P: Provider + 'static> Desk<P> {
                 self.refunded(order, refund).await
             }
             Task::Close { payment } => self.close(order, payment).await,
-            Task::Ask { payment } => self.ask(order, payment).await,
+            Task::Ask {
+                payment,
+                was_on_its_way,
+            } => self.ask(order, payment, *was_on_its_way).await,
             Task::TakeBack => {
                 let reason = Reason::Fraud;
                 self.tell(order, Action::Refund { reason }).await
@@ -336,7 +348,12 @@ impl<P: Provider + 'static> Desk<P> {
 
     async fn close(&self, order: OrderRef, payment: &str) -> Result<Tried, ErrandError> {
         match self.provider.cancel(payment).await {
-            Ok(_closed) => Ok(Tried::Done),
+            Ok(_closed) => self.closed(order).await,
+            // Nobody can pay what the provider does not have.
+            Err(error) if error.code() == Code::NotFound.as_str() => {
+                warn!(error = %chain(&error), %order, payment, "payment not found");
+                self.closed(order).await
+            }
             Err(error) => match error.class() {
                 ErrorClass::Retry | ErrorClass::Ambiguous => Err(ErrandError::Provider(error)),
                 // The money is there or on its way, and its webhook may be lost: late money must not stay unknown.
@@ -360,7 +377,18 @@ impl<P: Provider + 'static> Desk<P> {
         }
     }
 
-    async fn ask(&self, order: OrderRef, payment: &str) -> Result<Tried, ErrandError> {
+    /// No money can come any more: the order need not be looked at again.
+    async fn closed(&self, order: OrderRef) -> Result<Tried, ErrandError> {
+        let flag = Flag::PaymentClosed;
+        self.tell(order, Action::Flag { flag }).await
+    }
+
+    async fn ask(
+        &self,
+        order: OrderRef,
+        payment: &str,
+        was_on_its_way: bool,
+    ) -> Result<Tried, ErrandError> {
         let now = match self.provider.get(payment).await {
             Ok(now) => now,
             Err(error) if error.class() == ErrorClass::Permanent => {
@@ -385,8 +413,20 @@ impl<P: Provider + 'static> Desk<P> {
                 let reason = Reason::Fraud;
                 self.tell(order, Action::PaymentFailed { reason }).await
             }
+            // The transfer failed. Its hold would last for as long as transfers may take.
+            PaymentStatus::Open if was_on_its_way => {
+                let reason = Reason::Declined;
+                self.tell(order, Action::PaymentFailed { reason }).await
+            }
             PaymentStatus::Open | PaymentStatus::Unknown => Ok(Tried::Done),
         }
+    }
+
+    /// Something speaks against the payment of an order.
+    pub(super) async fn flag(&self, order: OrderRef, flag: Flag) -> Result<(), SendError> {
+        let at = clock::now();
+        let action = Action::Flag { flag };
+        send(&self.catalog, &self.log, &command(order, at, action)).await
     }
 
     async fn tell(&self, id: OrderRef, action: Action) -> Result<Tried, ErrandError> {
@@ -399,13 +439,16 @@ impl<P: Provider + 'static> Desk<P> {
         at: jiff::Timestamp,
         action: Action,
     ) -> Result<Tried, ErrandError> {
-        let command = OrderCommand {
-            order: id.order,
-            shard: id.shard,
-            at,
-            action,
-        };
-        send(&self.catalog, &self.log, &Command::Order(command)).await?;
+        send(&self.catalog, &self.log, &command(id, at, action)).await?;
         Ok(Tried::Done)
     }
+}
+
+fn command(id: OrderRef, at: jiff::Timestamp, action: Action) -> Command {
+    Command::Order(OrderCommand {
+        order: id.order,
+        shard: id.shard,
+        at,
+        action,
+    })
 }

@@ -1,7 +1,7 @@
 //! What an order needs of the payment provider, as a fact or the ledger's row says it. Pure: no call, no clock.
 
 use jiff::{SignedDuration, Timestamp};
-use ticket_core::{Currency, EventName, Money, OrderRecord, OrderRef, Reason, State};
+use ticket_core::{Currency, EventName, Flag, Money, OrderRecord, OrderRef, Reason, State};
 use ticket_payments::NewPayment;
 
 use crate::config::ComplaintPolicy;
@@ -33,7 +33,8 @@ pub(super) enum Task {
         /// Why.
         reason: Reason,
     },
-    /// Make sure that an order which has ended cannot be paid any more, and learn of money that is there already.
+    /// Make sure that an order which has ended cannot be paid any more, and learn of money that is there already. The ledger
+    /// remembers when that is done; until then the order is looked at again.
     Close {
         /// The provider's id of the payment.
         payment: String,
@@ -42,6 +43,8 @@ pub(super) enum Task {
     Ask {
         /// The provider's id of the payment.
         payment: String,
+        /// The money was on its way: a payment that is open again has failed, and nobody waits for another try.
+        was_on_its_way: bool,
     },
     /// Something speaks against the payment, and the policy says refund.
     TakeBack,
@@ -83,10 +86,10 @@ impl Subject<'_> {
             (State::Reserved, _) => Some(self.make()),
             (State::Refunding, Some(payment)) => Some(self.refund(payment)),
             (State::Expired | State::Cancelled | State::PaymentFailed, Some(payment)) => {
-                Some(Task::Close { payment })
+                self.close(payment)
             }
             (State::Paid, _) if policy == ComplaintPolicy::Refund => {
-                let is_flagged = record.passed.flags().next().is_some();
+                let is_flagged = record.passed.complaints().next().is_some();
                 is_flagged.then_some(Task::TakeBack)
             }
             (
@@ -105,8 +108,8 @@ impl Subject<'_> {
         task.map(|task| self.errand(task))
     }
 
-    /// What an order needs whose news from the provider is overdue.
-    pub(super) fn overdue(&self) -> Option<Errand> {
+    /// What an order needs whose news from the provider is overdue. `hold_for` is an ordinary hold of its sale.
+    pub(super) fn overdue(&self, hold_for: SignedDuration) -> Option<Errand> {
         let record = self.record;
         let payment = record.payment.as_ref().map(|payment| payment.id.clone());
         let task = match (record.state, payment) {
@@ -114,10 +117,13 @@ impl Subject<'_> {
             (State::Reserved, _) | (State::AwaitingPayment | State::Refunding, None) => {
                 Some(self.make())
             }
-            (State::AwaitingPayment, Some(payment)) => Some(Task::Ask { payment }),
+            (State::AwaitingPayment, Some(payment)) => Some(Task::Ask {
+                payment,
+                was_on_its_way: self.is_hold_longer_than(hold_for),
+            }),
             (State::Refunding, Some(payment)) => Some(self.refund(payment)),
             (State::Expired | State::Cancelled | State::PaymentFailed, Some(payment)) => {
-                Some(Task::Close { payment })
+                self.close(payment)
             }
             (
                 State::Queued
@@ -131,6 +137,20 @@ impl Subject<'_> {
             ) => None,
         };
         task.map(|task| self.errand(task))
+    }
+
+    /// The fact of a payment's end comes round once more when the ledger has learnt of that end.
+    fn close(&self, payment: String) -> Option<Task> {
+        let is_closed = self.record.passed.has_flag(Flag::PaymentClosed);
+        (!is_closed).then_some(Task::Close { payment })
+    }
+
+    /// Only a payment that is on its way makes a hold last longer than an ordinary one that began at the last change.
+    fn is_hold_longer_than(&self, hold_for: SignedDuration) -> bool {
+        let record = self.record;
+        let ordinary = record.updated_at.saturating_add(hold_for);
+        let ordinary = ordinary.unwrap_or(Timestamp::MAX);
+        record.hold_expires_at.is_some_and(|ends| ends > ordinary)
     }
 
     fn errand(&self, task: Task) -> Errand {
@@ -167,11 +187,12 @@ impl Subject<'_> {
 
 #[cfg(test)]
 mod tests {
-    use ticket_core::{BuyerId, Flag, OrderId, Passed, Payment, StockShardId};
+    use ticket_core::{BuyerId, OrderId, Passed, Payment, StockShardId};
 
     use super::*;
 
     const NOW_S: i64 = 1_800_000_000;
+    const HOLD_FOR_S: i64 = 600;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(NOW_S + second).unwrap()
@@ -199,20 +220,28 @@ mod tests {
         }
     }
 
-    /// What follows from the fact, and what when nothing comes of it for long.
-    fn tasks(record: &OrderRecord, policy: ComplaintPolicy, now: i64) -> [&'static str; 2] {
-        let event = "default.demo".parse().unwrap();
-        let subject = Subject {
+    fn subject<'a>(record: &'a OrderRecord, event: &'a EventName) -> Subject<'a> {
+        Subject {
             order: OrderRef {
                 order: record.order,
                 shard: StockShardId::new(7).unwrap(),
             },
             record,
-            event: &event,
+            event,
             currency: Currency::new("IDR").unwrap(),
-        };
-        [subject.after_fact(policy, at(now)), subject.overdue()]
-            .map(|errand| errand.map_or("-", |errand| errand.task.as_str()))
+        }
+    }
+
+    /// What follows from the fact, and what when nothing comes of it for long.
+    fn tasks(record: &OrderRecord, policy: ComplaintPolicy, now: i64) -> [&'static str; 2] {
+        let event = "default.demo".parse().unwrap();
+        let subject = subject(record, &event);
+        let hold_for = SignedDuration::from_secs(HOLD_FOR_S);
+        [
+            subject.after_fact(policy, at(now)),
+            subject.overdue(hold_for),
+        ]
+        .map(|errand| errand.map_or("-", |errand| errand.task.as_str()))
     }
 
     #[test]
@@ -226,6 +255,10 @@ mod tests {
         for ended in [State::Expired, State::Cancelled, State::PaymentFailed] {
             assert_eq!(of(ended, true), ["close", "close"]);
             assert_eq!(of(ended, false), ["-", "-"]);
+            // Else closing it would lead to a fact that leads to closing it.
+            let mut closed = record(ended, true);
+            closed.passed = closed.passed.with_flag(Flag::PaymentClosed);
+            assert_eq!(tasks(&closed, ComplaintPolicy::Flag, 1), ["-", "-"]);
         }
         for over in [State::Paid, State::Refunded, State::Rejected] {
             assert_eq!(of(over, true), ["-", "-"]);
@@ -243,8 +276,28 @@ mod tests {
     fn only_a_flagged_order_is_taken_back_and_only_if_the_policy_says_so() {
         let mut paid = record(State::Paid, true);
         assert_eq!(tasks(&paid, ComplaintPolicy::Refund, 1)[0], "-");
+        paid.passed = paid.passed.with_flag(Flag::PaymentClosed);
+        assert_eq!(tasks(&paid, ComplaintPolicy::Refund, 1)[0], "-");
         paid.passed = paid.passed.with_flag(Flag::Disputed);
         assert_eq!(tasks(&paid, ComplaintPolicy::Flag, 1)[0], "-");
         assert_eq!(tasks(&paid, ComplaintPolicy::Refund, 1)[0], "take-back");
+    }
+    #[test]
+    fn a_hold_that_was_made_longer_tells_that_money_was_on_its_way() {
+        let event = "default.demo".parse().unwrap();
+        let was_on_its_way = |hold_s: i64, changed_s: i64| {
+            let mut waiting = record(State::AwaitingPayment, true);
+            waiting.hold_expires_at = Some(at(hold_s));
+            waiting.updated_at = at(changed_s);
+            let hold_for = SignedDuration::from_secs(HOLD_FOR_S);
+            match subject(&waiting, &event).overdue(hold_for).unwrap().task {
+                Task::Ask { was_on_its_way, .. } => was_on_its_way,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(!was_on_its_way(HOLD_FOR_S, 0));
+        // Its payment's details came later: the hold began before.
+        assert!(!was_on_its_way(HOLD_FOR_S, 30));
+        assert!(was_on_its_way(24 * 3_600, 30));
     }
 }

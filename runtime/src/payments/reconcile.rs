@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use metrics::counter;
+use metrics::{counter, histogram};
 use ticket_core::{EventId, OrderRecord, OrderRef, StockShardId, clock};
 use ticket_ledger::{Ledger, LedgerError, OrderCursor};
 use ticket_payments::Provider;
@@ -15,6 +15,7 @@ use ticket_telemetry::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::complaints::Complaints;
 use super::desk::Desk;
 use super::errand::Subject;
 use crate::catalog::{EventEntry, Snapshot};
@@ -26,11 +27,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// So long before its hold ends the provider is asked about an order, at most half of the hold.
 const ASK_BEFORE_END: SignedDuration = SignedDuration::from_secs(15);
 
-/// Orders that have been awaiting their payment for so long are asked about, once per round.
-const ASK_AFTER: SignedDuration = SignedDuration::from_mins(1);
+/// Orders that have been awaiting their payment for so long are asked about, once per round. Together with the time between
+/// two rounds this is how long a buyer waits at most whose webhook is lost: a minute.
+const ASK_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
 /// A round over all orders that await their payment begins at most so often.
-const ROUND_EVERY: Duration = Duration::from_mins(1);
+const ROUND_EVERY: Duration = Duration::from_secs(30);
 
 /// An order that is reserved or refunding, or that ended with a payment, is left alone for so long: facts come first.
 const LEAVE_ALONE_FOR: SignedDuration = SignedDuration::from_secs(20);
@@ -38,12 +40,19 @@ const LEAVE_ALONE_FOR: SignedDuration = SignedDuration::from_secs(20);
 /// How often all orders of an event are read for such orders, while the event changes.
 const SCAN_EVERY: Duration = Duration::from_secs(30);
 
+/// Orders of each kind that one scan takes up at most, whatever the provider's rate allows: half of what a desk holds.
+const SCAN_ORDERS_MAX: u32 = 2_048;
+
+/// How often they are read while the event does not change and a scan found nothing new: a transfer to an order that has ended
+/// may be on its way for days, and reading all orders again will not hurry it.
+const SCAN_WAITING_EVERY: Duration = Duration::from_mins(5);
+
 /// An order that a scan has found is not taken up by another one for so long.
 const AGAIN_AFTER: Duration = Duration::from_mins(2);
 
-/// Orders that ended so long before this process began to look are asked about once more: whoever had that errand may have
-/// died with it.
-const LOOK_BACK: SignedDuration = SignedDuration::from_mins(15);
+/// Who handles this partition of `order-events` asks about complaints: one process is enough, and a complaint does not say
+/// whose stock shard it is about.
+const COMPLAINTS_PARTITION: i32 = 0;
 
 /// Partitions of `order-events` that this process handles. Their stock shards are its to look at.
 #[derive(Debug, Default)]
@@ -92,16 +101,35 @@ struct Watch {
     round: Option<OrderCursor>,
     round_at: Option<Instant>,
     scan_at: Option<Instant>,
-    /// Versions of the stock shards at the last scan, and whether it found nothing.
-    scanned: Option<(i64, bool)>,
-    /// Every order that ended up to here was asked about.
+    scanned: Option<Scanned>,
+    /// How far the scans are with the orders that ended; at the end they begin anew.
     ended: OrderCursor,
     found: HashMap<OrderRef, Instant>,
 }
 
+/// What the last scan saw.
+struct Scanned {
+    /// Versions of the stock shards.
+    versions: i64,
+    at: Instant,
+    left: Left,
+}
+
+/// What a scan leaves to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Orders that it took up, or did not come to.
+    Work,
+    /// Only orders that ended and are being taken care of.
+    Waiting,
+    /// No order.
+    Nothing,
+    /// No order, for the second time: what was too young the first time was not the second time.
+    NothingAgain,
+}
+
 impl Watch {
-    fn new(shards: Vec<StockShardId>, now: Timestamp) -> Self {
-        let since = now.saturating_sub(LOOK_BACK).unwrap_or(now);
+    fn new(shards: Vec<StockShardId>) -> Self {
         Self {
             shards,
             ending: OrderCursor::START,
@@ -109,8 +137,21 @@ impl Watch {
             round_at: None,
             scan_at: None,
             scanned: None,
-            ended: OrderCursor::since(since),
+            ended: OrderCursor::START,
             found: HashMap::new(),
+        }
+    }
+
+    /// Is there anything to be found by reading all orders of the event, whose stock shards have these versions?
+    fn is_scan_worthwhile(&self, versions: i64) -> bool {
+        let Some(scanned) = &self.scanned else {
+            return true;
+        };
+        let is_same = scanned.versions == versions;
+        match scanned.left {
+            Left::NothingAgain if is_same => false,
+            Left::Waiting if is_same => scanned.at.elapsed() >= SCAN_WAITING_EVERY,
+            Left::NothingAgain | Left::Waiting | Left::Nothing | Left::Work => true,
         }
     }
 }
@@ -127,6 +168,7 @@ pub(crate) struct Reconciler<P> {
     /// Orders of each kind in one look at one event: what bounds the calls that this adds to those of facts.
     orders_per_look: u32,
     watches: BTreeMap<EventId, Watch>,
+    complaints: Complaints,
 }
 
 impl<P: Provider + 'static> Reconciler<P> {
@@ -142,6 +184,7 @@ impl<P: Provider + 'static> Reconciler<P> {
             partitions,
             orders_per_look: orders_per_look.max(1),
             watches: BTreeMap::new(),
+            complaints: Complaints::since_before(clock::now()),
         }
     }
 
@@ -153,7 +196,16 @@ impl<P: Provider + 'static> Reconciler<P> {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let snapshot = self.desk.catalog().snapshot();
-            let mine = shards_of(&snapshot, &self.partitions.now());
+            let partitions = self.partitions.now();
+            if partitions.contains(&COMPLAINTS_PARTITION) {
+                let looked = self.complaints.look(&self.desk, self.orders_per_look);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = looked => {}
+                }
+            }
+            let begun = Instant::now();
+            let mine = shards_of(&snapshot, &partitions);
             self.watches.retain(|event, _| mine.contains_key(event));
             for event in snapshot.events() {
                 let Some(shards) = mine.get(&event.id()) else {
@@ -168,6 +220,7 @@ impl<P: Provider + 'static> Reconciler<P> {
                     warn!(error = %chain(&error), code = error.code(), event = %event.name(), "overdue payments not looked at");
                 }
             }
+            histogram!("ticket_reconcile_seconds", "kind" => "payments").record(begun.elapsed());
         }
     }
 
@@ -184,7 +237,7 @@ impl<P: Provider + 'static> Reconciler<P> {
             }
             // Another share of the event: begin anew.
             std::collections::btree_map::Entry::Occupied(_)
-            | std::collections::btree_map::Entry::Vacant(_) => Watch::new(shards.to_vec(), now),
+            | std::collections::btree_map::Entry::Vacant(_) => Watch::new(shards.to_vec()),
         };
         let looked = self.look_with(event, &mut watch, now).await;
         self.watches.insert(event.id(), watch);
@@ -257,8 +310,9 @@ impl<P: Provider + 'static> Reconciler<P> {
         }))
     }
 
-    /// Orders that facts should have dealt with long ago. An event that has not changed since a scan found nothing is
-    /// not read again.
+    /// Orders that facts should have dealt with long ago. An event that has not changed since scans found nothing is not read
+    /// again. Orders that ended are asked about until their payment is closed, however long ago that was: whoever had that
+    /// errand may have died with it, and a transfer may take days.
     async fn scan(
         &self,
         event: &EventEntry,
@@ -268,34 +322,53 @@ impl<P: Provider + 'static> Reconciler<P> {
         let stock = self.ledger.stock(event.id()).await?;
         let mine = stock.iter().filter(|row| watch.shards.contains(&row.id));
         let versions: i64 = mine.map(|row| row.version).sum();
-        if watch.scanned == Some((versions, true)) {
+        if !watch.is_scan_worthwhile(versions) {
             return Ok(());
         }
         let before = now.saturating_sub(LEAVE_ALONE_FOR).unwrap_or(now);
-        let (ledger, limit) = (&self.ledger, self.orders_per_look);
+        // As many as the looks until the next scan could take.
+        let looks = u32::try_from(SCAN_EVERY.as_secs()).unwrap_or(1);
+        let limit = self
+            .orders_per_look
+            .saturating_mul(looks)
+            .min(SCAN_ORDERS_MAX);
+        let ledger = &self.ledger;
         watch.found.retain(|_, at| at.elapsed() < AGAIN_AFTER);
         let unsettled = ledger.unsettled(event.id(), &watch.shards, before, limit);
         let unsettled = unsettled.await?;
+        let from = watch.ended;
+        let ended = ledger.ended_unpaid(event.id(), &watch.shards, from, before, limit);
+        let ended = ended.await?;
+        let is_full = u32::try_from(ended.len()) == Ok(limit);
+        let last = ended.last().filter(|_| is_full);
+        watch.ended = last.map_or(OrderCursor::START, |(order, record)| {
+            OrderCursor::after(record.updated_at, order.order)
+        });
         let mut taken = 0_u32;
-        for (order, record) in &unsettled {
+        for (order, record) in unsettled.iter().chain(&ended) {
             if !watch.found.contains_key(order) {
                 watch.found.insert(*order, Instant::now());
                 taken += u32::from(self.take(event, *order, record).await);
             }
         }
-        let ended = ledger.ended_unpaid(event.id(), &watch.shards, watch.ended, before, limit);
-        let ended = ended.await?;
-        for (order, record) in &ended {
-            watch.ended = OrderCursor::after(record.updated_at, order.order);
-            self.take(event, *order, record).await;
-        }
         if taken > 0 {
             info!(event = %event.name(), orders = taken, "took up orders that wait for the provider");
         }
-        // Found nothing twice in a row at the same versions: what was too young the first time was not the second time.
-        let is_quiet = unsettled.is_empty() && ended.is_empty();
-        let is_same = watch.scanned.is_some_and(|(before, _)| before == versions);
-        watch.scanned = Some((versions, is_quiet && is_same));
+        let is_empty = unsettled.is_empty() && ended.is_empty() && from == OrderCursor::START;
+        let was_empty = watch.scanned.as_ref().is_some_and(|last| {
+            last.versions == versions && matches!(last.left, Left::Nothing | Left::NothingAgain)
+        });
+        let left = match (is_empty, was_empty) {
+            (true, true) => Left::NothingAgain,
+            (true, false) => Left::Nothing,
+            (false, _) if taken == 0 && !is_full && unsettled.is_empty() => Left::Waiting,
+            (false, _) => Left::Work,
+        };
+        watch.scanned = Some(Scanned {
+            versions,
+            at: Instant::now(),
+            left,
+        });
         Ok(())
     }
 
@@ -311,7 +384,8 @@ impl<P: Provider + 'static> Reconciler<P> {
             event: event.name(),
             currency: shard.category().price.currency,
         };
-        let Some(errand) = subject.overdue() else {
+        let hold_for = SignedDuration::from_secs(i64::from(event.row.hold_for_s));
+        let Some(errand) = subject.overdue(hold_for) else {
             return false;
         };
         let task = errand.task.as_str();

@@ -7,30 +7,25 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use metrics::counter;
 use serde::Serialize;
-use ticket_bus::{BatchHandler, HandlerError, Producer, Record};
+use ticket_bus::{BatchHandler, HandlerError, Record};
 use ticket_core::names::event_type::STOCK_CHANGED;
 use ticket_core::{
     CategoryName, EventId, EventName, FactBatch, OrderRef, StockCounts, StockShardId,
 };
-use ticket_ledger::{FeedShard, Ledger, StockFeed};
+use ticket_ledger::{FeedShard, StockFeed};
 use tokio::sync::Mutex;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::feed::{Change, ChangeKind, count};
-use super::{SyncError, key_of};
-use crate::catalog::Catalog;
-use crate::cloudevents::{CloudEvent, Outlet, source_of, to_data};
+use super::{Post, SyncError, SyncParts, key_of};
+use crate::cloudevents::{CloudEvent, source_of, to_data};
 
 type Category = (EventId, CategoryName);
 
 /// Counts facts of one partition of `stock-facts`.
 pub struct ChangesHandler {
-    ledger: Ledger,
-    catalog: Arc<Catalog>,
-    outlet: Outlet,
-    source: Arc<str>,
+    post: Post,
     /// What was told of the categories that came by. Bounded by the number of categories.
     feeds: Mutex<HashMap<Category, StockFeed>>,
 }
@@ -49,25 +44,11 @@ struct Data<'a> {
 }
 
 impl ChangesHandler {
-    /// A handler of one partition of `source` that writes to `topic` (`stock-changes`) with so many partitions.
+    /// A handler of one partition of `source` that writes to `stock-changes`.
     #[must_use]
-    pub fn new(
-        ledger: Ledger,
-        catalog: Arc<Catalog>,
-        log: Producer,
-        topic: String,
-        partitions: u32,
-        source: Arc<str>,
-    ) -> Self {
+    pub fn new(parts: SyncParts, source: Arc<str>) -> Self {
         Self {
-            ledger,
-            catalog,
-            outlet: Outlet {
-                log,
-                topic,
-                partitions,
-            },
-            source,
+            post: Post::new(parts, source),
             feeds: Mutex::default(),
         }
     }
@@ -82,9 +63,7 @@ impl ChangesHandler {
             let facts = match FactBatch::decode(&record.payload) {
                 Ok(facts) => facts,
                 Err(error) => {
-                    warn!(%error, offset = record.offset, "fact not readable");
-                    counter!("ticket_sync_messages_total", "result" => "unreadable").increment(1);
-                    self.put_aside(record, &error.to_string()).await?;
+                    self.post.put_aside(record, &error.to_string()).await?;
                     continue;
                 }
             };
@@ -111,12 +90,14 @@ impl ChangesHandler {
                 }
             }
         }
-        self.outlet
+        self.post
+            .outlet
             .send_all(&messages)
             .await
             .map_err(SyncError::Publish)?;
         for ((event, category), feed) in counted {
-            self.ledger
+            self.post
+                .ledger
                 .note_stock_feed(event, &category, &feed)
                 .await
                 .map_err(SyncError::Feed)?;
@@ -125,22 +106,13 @@ impl ChangesHandler {
         Ok(())
     }
 
-    async fn put_aside(&self, record: &Record, reason: &str) -> Result<(), SyncError> {
-        self.outlet
-            .log
-            .dead_letter(&self.source, record, reason)
-            .await
-            .map(|_offset| ())
-            .map_err(SyncError::DeadLetter)
-    }
-
     /// What was noted of a category, or its beginning; `None` if the sale is gone. `shard` is one of its stock shards.
     async fn feed(
         &self,
         category: &Category,
         shard: StockShardId,
     ) -> Result<Option<StockFeed>, SyncError> {
-        let noted = self.ledger.stock_feed(category.0, &category.1).await;
+        let noted = self.post.ledger.stock_feed(category.0, &category.1).await;
         if let Some(feed) = noted.map_err(SyncError::Feed)? {
             return Ok(Some(feed));
         }
@@ -150,13 +122,17 @@ impl ChangesHandler {
         if known.as_ref().is_some_and(has_shard) {
             return Ok(known);
         }
-        self.catalog.refresh().await.map_err(SyncError::Lookup)?;
+        self.post
+            .catalog
+            .refresh()
+            .await
+            .map_err(SyncError::Lookup)?;
         Ok(self.beginning(category))
     }
 
     /// Every stock shard as it was made: the same whenever it is asked.
     fn beginning(&self, (id, category): &Category) -> Option<StockFeed> {
-        let snapshot = self.catalog.snapshot();
+        let snapshot = self.post.catalog.snapshot();
         let event = snapshot.events().find(|event| event.id() == *id)?;
         let shards = event.row.shards.iter();
         let shards = shards

@@ -11,22 +11,19 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::try_join_all;
-use metrics::counter;
 use serde::{Deserialize, Serialize};
-use ticket_bus::{BatchHandler, HandlerError, Producer, Record};
+use ticket_bus::{BatchHandler, HandlerError, Record};
 use ticket_core::names::event_type::{RESELLER_STOCK_CHANGED, STOCK_ADJUSTMENT};
 use ticket_core::{
     Adjust, CategoryName, Command, EventName, StockCounts, StockShardId, StockSource, clock,
 };
-use ticket_ledger::{
-    AdjustmentAsked, AdjustmentPlan, AdjustmentSource, Ledger, LedgerError, ShardLevel,
-};
+use ticket_ledger::{AdjustmentAsked, AdjustmentPlan, AdjustmentSource, LedgerError, ShardLevel};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::{SyncError, key_of};
+use super::{Post, SyncError, SyncParts, key_of, told};
 use crate::catalog::{Catalog, EventEntry};
-use crate::cloudevents::{self, CloudEvent, Incoming, Outlet, source_of, to_data};
+use crate::cloudevents::{self, CloudEvent, Incoming, source_of, to_data};
 use crate::commands::send;
 
 /// Tickets of a category at most, as in an `Event`.
@@ -52,11 +49,7 @@ const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Reads one partition of `reseller-stock`.
 pub struct ResellerHandler {
-    ledger: Ledger,
-    catalog: Arc<Catalog>,
-    /// To `stock-changes`.
-    outlet: Outlet,
-    source: Arc<str>,
+    post: Post,
 }
 
 /// The data of a message. Source: `schemas/io.reseller.stock.changed.v1.schema.json`.
@@ -81,25 +74,11 @@ struct Answer<'a> {
 }
 
 impl ResellerHandler {
-    /// A handler of one partition of `source` that answers on `topic` (`stock-changes`) with so many partitions.
+    /// A handler of one partition of `source` that answers on `stock-changes`.
     #[must_use]
-    pub fn new(
-        ledger: Ledger,
-        catalog: Arc<Catalog>,
-        log: Producer,
-        topic: String,
-        partitions: u32,
-        source: Arc<str>,
-    ) -> Self {
+    pub fn new(parts: SyncParts, source: Arc<str>) -> Self {
         Self {
-            ledger,
-            catalog,
-            outlet: Outlet {
-                log,
-                topic,
-                partitions,
-            },
-            source,
+            post: Post::new(parts, source),
         }
     }
 
@@ -113,7 +92,7 @@ impl ResellerHandler {
                     let of = (message.data.event.clone(), message.data.category.clone());
                     categories.entry(of).or_default().push((record, message));
                 }
-                Err(reason) => self.put_aside(record, &reason).await?,
+                Err(reason) => self.post.put_aside(record, &reason).await?,
             }
         }
         let mut work = Vec::with_capacity(categories.len());
@@ -136,24 +115,10 @@ impl ResellerHandler {
         for (record, message) in messages {
             match self.sale(&message.data, open_by).await? {
                 Ok(event) => self.follow(&event, message).await?,
-                Err(reason) => self.put_aside(record, &reason).await?,
+                Err(reason) => self.post.put_aside(record, &reason).await?,
             }
         }
         Ok(())
-    }
-
-    async fn put_aside(&self, record: &Record, reason: &str) -> Result<(), SyncError> {
-        warn!(
-            offset = record.offset,
-            reason, "reseller's message put aside"
-        );
-        told("dead_letter");
-        self.outlet
-            .log
-            .dead_letter(&self.source, record, reason)
-            .await
-            .map(|_offset| ())
-            .map_err(SyncError::DeadLetter)
     }
 
     /// The sale that a message is about, or why there is none. One that is just being made is waited for: before its stock
@@ -165,7 +130,7 @@ impl ResellerHandler {
     ) -> Result<Result<Arc<EventEntry>, String>, SyncError> {
         let mut wait = LOOK_AGAIN_MIN;
         loop {
-            let found = find(&self.catalog, wanted);
+            let found = find(&self.post.catalog, wanted);
             let Err(Missing { reason, may_come }) = found else {
                 return Ok(found.map_err(|missing| missing.reason));
             };
@@ -173,7 +138,11 @@ impl ResellerHandler {
                 return Ok(Err(reason));
             }
             // What we know may be a second old.
-            self.catalog.refresh().await.map_err(SyncError::Lookup)?;
+            self.post
+                .catalog
+                .refresh()
+                .await
+                .map_err(SyncError::Lookup)?;
             if may_come {
                 tokio::time::sleep(wait).await;
             }
@@ -188,6 +157,7 @@ impl ResellerHandler {
             event: id,
         };
         let asked = self
+            .post
             .ledger
             .ask_adjustment(event.id(), &wanted.category, wanted.quantity, &source)
             .await;
@@ -213,7 +183,8 @@ impl ResellerHandler {
             return Ok(());
         };
         self.answer(event, &wanted, &plan, reached).await?;
-        self.ledger
+        self.post
+            .ledger
             .end_adjustment(event.id(), &wanted.category, plan.adjustment)
             .await
             .map_err(SyncError::Adjustment)?;
@@ -240,6 +211,7 @@ impl ResellerHandler {
                 return Ok(Some((plan, counts.capacity)));
             }
             let anew = self
+                .post
                 .ledger
                 .share_adjustment_anew(event.id(), category, &plan)
                 .await
@@ -259,7 +231,7 @@ impl ResellerHandler {
                 capacity: *capacity,
                 at,
             });
-            async move { send(&self.catalog, &self.outlet.log, &command).await }
+            async move { send(&self.post.catalog, &self.post.outlet.log, &command).await }
         });
         try_join_all(sends)
             .await
@@ -280,7 +252,7 @@ impl ResellerHandler {
         let mut wait = LOOK_AGAIN_MIN;
         loop {
             tokio::time::sleep(wait).await;
-            let levels = self.ledger.levels(&shards).await;
+            let levels = self.post.ledger.levels(&shards).await;
             let levels = levels.map_err(SyncError::Adjustment)?;
             let is_newer = |level: &ShardLevel| level.adjustment > plan.adjustment;
             if levels.iter().any(is_newer) {
@@ -336,7 +308,8 @@ impl ResellerHandler {
             time: None,
             data: to_data(&data),
         };
-        self.outlet
+        self.post
+            .outlet
             .send_all(&[(key_of(name, &wanted.category), answer)])
             .await
             .map_err(SyncError::Publish)
@@ -349,10 +322,6 @@ impl BatchHandler for ResellerHandler {
     async fn handle(&self, batch: &[Record]) -> Result<(), HandlerError> {
         Ok(self.work_off(batch).await?)
     }
-}
-
-fn told(result: &'static str) {
-    counter!("ticket_sync_messages_total", "result" => result).increment(1);
 }
 
 fn parse(record: &Record) -> Result<Incoming<Wanted>, String> {

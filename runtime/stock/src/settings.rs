@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use secrecy::{ExposeSecret, SecretString};
-use ticket_core::SettingProblem;
+use ticket_core::{SettingProblem, TlsFiles};
 
 use crate::config::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, StockConfig};
 
@@ -88,29 +88,19 @@ impl RedisSettings {
             ));
         }
         let is_tls = url.is_none() || addresses().all(|address| address.starts_with("rediss://"));
-        let certificate = ("TICKET_REDIS_TLS_CERT", &self.redis_tls_cert);
-        let key = ("TICKET_REDIS_TLS_KEY", &self.redis_tls_key);
-        for (variable, path) in [
-            ("TICKET_REDIS_TLS_CA", &self.redis_tls_ca),
-            certificate,
-            key,
-        ] {
-            let Some(path) = path else { continue };
-            if !is_tls {
-                let what = "is set, but TICKET_REDIS_URL does not begin with rediss://";
-                let next = "begin the URL with rediss://, or leave it out";
-                problems.push(SettingProblem::new(variable, what, next));
-            }
-            if let Err(error) = std::fs::metadata(path) {
-                let what = format!("names {}: {error}", path.display());
-                problems.push(SettingProblem::new(variable, what, "check the path"));
-            }
-        }
-        for (set, missing) in [(certificate, key), (key, certificate)] {
-            if set.1.is_some() && missing.1.is_none() {
-                problems.push(SettingProblem::needs(set.0, missing.0));
-            }
-        }
+        let is_plain = (
+            "TICKET_REDIS_URL does not begin with rediss://",
+            "begin the URL with rediss://, or leave it out",
+        );
+        let files = TlsFiles {
+            prefix: "TICKET_REDIS",
+            ca: self.redis_tls_ca.as_deref(),
+            certificate: self.redis_tls_cert.as_deref(),
+            key: self.redis_tls_key.as_deref(),
+            is_plain: (!is_tls).then_some(is_plain),
+            is_ca_needed: false,
+        };
+        problems.extend(files.check(|path| std::fs::metadata(path).map(drop)));
         if self.redis_username.is_some()
             && self.redis_password.is_none()
             && !url.is_some_and(|url| url.contains('@'))

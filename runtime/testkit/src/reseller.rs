@@ -257,6 +257,18 @@ impl Reseller {
         }))
     }
 
+    /// Most tickets of a category that one of its messages wanted back and could not get.
+    pub async fn shortfall_max(&self, event: &str, category: &str) -> Result<i64> {
+        sqlx::query_scalar(
+            "SELECT coalesce(max(shortfall), 0) FROM answers WHERE event = $1 AND category = $2",
+        )
+        .bind(event)
+        .bind(category)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(database("look into its answers"))
+    }
+
     async fn write_down(&self, message: &Received) -> Result<()> {
         let failed = || database("write down a change");
         let mut connection = self.pool.acquire().await.map_err(failed())?;

@@ -55,6 +55,37 @@ async fn money_that_nobody_tells_us_of_is_found_when_the_order_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn money_on_its_way_to_an_order_that_has_ended_goes_back_however_late_and_whoever_died() {
+    let mut sale = Sale::open(Terms::default()).await;
+    sale.faults(value!({ "drop": 1.0 })).await;
+    let order = sale.awaiting("ann", "slow", 2).await;
+    let id = order["id"].as_str().unwrap();
+    assert_eq!(sale.pay(&order, "pm_bank_transfer").await.status(), 200);
+    let cancel = format!("/v1/orders/{id}/cancel");
+    let cancel = sale.request(reqwest::Method::POST, &cancel);
+    let cancel = cancel.bearer_auth(crate::sale::token("ann")).send().await;
+    assert_eq!(cancel.unwrap().status(), 202);
+    sale.order_until("ann", id, "cancelled").await;
+    sale.runtime.kill().await.unwrap();
+    // The money arrives while nobody is there, and nobody is there for days.
+    sale.until("the money is there", async || {
+        let payments = sale.at_provider("/v1/payment_intents").await;
+        payments[0]["status"] == "succeeded"
+    })
+    .await;
+    sale.age(3 * 24).await;
+    sale.runtime.restart().await.unwrap();
+    sale.within(FOUND_WITHIN, "the money goes back", async || {
+        sale.order("ann", id).await["state"] == "refunded"
+    })
+    .await;
+    assert_eq!(sale.order("ann", id).await["reason"], "late-money");
+    let refunds = sale.at_provider("/v1/refunds").await;
+    assert_eq!((refunds.len(), &refunds[0]["amount"]), (1, &value!(3_000)));
+    sale.counts_until(100, 0, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_lost_is_asked_for_again_and_nobody_pays_twice() {
     let between = Between::swallowing(3);
     let sale = Sale::open(Terms {

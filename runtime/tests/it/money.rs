@@ -1,9 +1,14 @@
 //! What becomes of money and units when a payment does not simply succeed.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json as value};
 
 use crate::sale::{Sale, Terms, VIEWER, json, token};
+
+/// What nobody tells us of is found by then: two half minutes, and some time for a machine that is busy.
+const HEARD_WITHIN: Duration = Duration::from_secs(90);
 
 async fn wish(sale: &Sale, order: &Value, wish: &str, status: u16) -> Value {
     let path = format!("/v1/orders/{}/{wish}", order["id"].as_str().unwrap());
@@ -125,6 +130,32 @@ async fn a_warning_or_a_dispute_flags_the_order_and_it_stays_paid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_warning_or_a_dispute_of_which_nobody_tells_us_is_found() {
+    let sale = Sale::open(Terms::default()).await;
+    let mut flagged = Vec::new();
+    for (method, flag) in [
+        ("pm_card_createIssuerFraudRecord", "fraud-warning"),
+        ("pm_card_createDispute", "disputed"),
+    ] {
+        let order = sale.awaiting("ann", method, 1).await;
+        flagged.push((order["id"].as_str().unwrap().to_owned(), flag));
+        sale.faults(value!({ "drop": 1.0 })).await;
+        sale.pay(&order, method).await;
+        sale.faults(value!({})).await;
+    }
+    sale.within(HEARD_WITHIN, "both orders are flagged", async || {
+        let mut found = 0;
+        for (id, flag) in &flagged {
+            let seen = managed(&sale, id).await;
+            let is_it = seen["flags"] == value!([flag]) && seen["state"] == "paid";
+            found += usize::from(is_it);
+        }
+        found == flagged.len()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_the_policy_refund_a_flagged_order_is_given_back() {
     let sale = Sale::open(Terms {
         settings: vec![("TICKET_COMPLAINT_POLICY", Some("refund".to_owned()))],
@@ -139,7 +170,55 @@ async fn with_the_policy_refund_a_flagged_order_is_given_back() {
         assert_eq!(refunded["reason"], "fraud");
     }
     sale.counts_until(100, 0, 0).await;
-    assert_eq!(sale.at_provider("/v1/refunds").await.len(), 2);
+    // A disputed payment cannot be refunded: the dispute is given up, and the bank gives the money back.
+    assert_eq!(sale.at_provider("/v1/refunds").await.len(), 1);
+    let disputes = sale.at_provider("/v1/disputes").await;
+    assert_eq!(
+        (disputes.len(), &disputes[0]["status"]),
+        (1, &value!("lost"))
+    );
+    let audit = format!("/events/{}/audit", sale.name);
+    let audit = sale.ask(Method::POST, &audit, VIEWER).send().await.unwrap();
+    let audit = json(audit, 200).await;
+    assert_eq!(audit["ok"], true, "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_counts_what_went_back_before_by_other_ways() {
+    let sale = Sale::open(Terms::default()).await;
+    // Nobody tells us of what is done at the provider's dashboard.
+    sale.faults(value!({ "drop": 1.0 })).await;
+    for (name, before) in [("all", 3_000), ("half", 1_000), ("disputed", 0)] {
+        sale.faults(value!({})).await;
+        let order = sale.awaiting("ann", name, 2).await;
+        let id = order["id"].as_str().unwrap();
+        let method = if before == 0 {
+            "pm_card_createDispute"
+        } else {
+            "pm_card_visa"
+        };
+        sale.pay(&order, method).await;
+        sale.order_until("ann", id, "paid").await;
+        sale.faults(value!({ "drop": 1.0 })).await;
+        if before > 0 {
+            let payment = order["payment"]["id"].as_str().unwrap();
+            sale.refund_at_the_dashboard(payment, before).await;
+        }
+        wish(&sale, &order, "refund", 202).await;
+        sale.order_until("ann", id, "refunded").await;
+    }
+    sale.counts_until(100, 0, 0).await;
+    let refunds = sale.at_provider("/v1/refunds").await;
+    let mut amounts: Vec<i64> = refunds
+        .iter()
+        .map(|refund| refund["amount"].as_i64().unwrap())
+        .collect();
+    amounts.sort_unstable();
+    assert_eq!(amounts, [1_000, 2_000, 3_000]);
+    let audit = format!("/events/{}/audit", sale.name);
+    let audit = sale.ask(Method::POST, &audit, VIEWER).send().await.unwrap();
+    let audit = json(audit, 200).await;
+    assert_eq!(audit["ok"], true, "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,6 +242,30 @@ async fn an_order_that_is_cancelled_while_its_money_is_on_the_way_gets_it_back()
     sale.counts_until(100, 0, 0).await;
     let refunds = sale.at_provider("/v1/refunds").await;
     assert_eq!((refunds.len(), &refunds[0]["amount"]), (1, &value!(3_000)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bank_transfer_that_fails_gives_its_tickets_back_also_if_nobody_tells_us() {
+    let sale = Sale::open(Terms::default()).await;
+    let order = sale.awaiting("ann", "bounces", 2).await;
+    let id = order["id"].as_str().unwrap();
+    sale.pay(&order, "pm_bank_transfer_fails").await;
+    sale.until("the hold is longer", async || {
+        sale.order("ann", id).await["hold_expires_at"].as_str() > order["hold_expires_at"].as_str()
+    })
+    .await;
+    sale.faults(value!({ "drop": 1.0 })).await;
+    sale.within(HEARD_WITHIN, "the order has ended", async || {
+        sale.order("ann", id).await["state"] == "payment_failed"
+    })
+    .await;
+    assert_eq!(sale.order("ann", id).await["reason"], "declined");
+    sale.counts_until(100, 0, 0).await;
+    // Its payment cannot be made good any more.
+    sale.until("the payment is closed", async || {
+        sale.pay(&order, "pm_card_visa").await.status() == 400
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

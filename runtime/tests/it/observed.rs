@@ -18,9 +18,8 @@ use tokio::net::TcpListener;
 
 use crate::sale::{Sale, Terms, VIEWER, json};
 
-/// Metrics of CONTRACT section 7 that the runtime has, with their labels. Those of warm-ups come with the first warm-up, and
-/// of reconciliations from the operator.
-const METRICS: [(&str, &[&str]); 12] = [
+/// Metrics of CONTRACT section 7 that the runtime has, with their labels. Those of warm-ups come with the first warm-up.
+const METRICS: [(&str, &[&str]); 14] = [
     ("ticket_orders_total", &["event", "state"]),
     ("ticket_api_requests_total", &["route", "status"]),
     ("ticket_api_request_seconds_bucket", &["route", "le"]),
@@ -32,6 +31,8 @@ const METRICS: [(&str, &[&str]); 12] = [
     ("ticket_warmup_epoch", &["event"]),
     ("ticket_payments_total", &["provider", "result"]),
     ("ticket_webhooks_total", &["provider", "result"]),
+    ("ticket_reconcile_total", &["kind", "result"]),
+    ("ticket_reconcile_seconds_bucket", &["kind", "le"]),
     ("ticket_build_info", &["version"]),
 ];
 
@@ -54,9 +55,15 @@ fn labels_of(text: &str, name: &str) -> Option<BTreeSet<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_of_the_contract_is_there_after_a_sale_with_its_labels() {
-    let sale = Sale::open(Terms::default()).await;
+    let sale = Sale::open(Terms {
+        hold_for_s: 8,
+        ..Terms::default()
+    })
+    .await;
     let order = sale.awaiting("ann", "k", 2).await;
     sale.pay(&order, "pm_card_visa").await;
+    // Nobody pays it, so the provider is asked before its hold is over.
+    sale.awaiting("bob", "k", 1).await;
     let id = order["id"].as_str().unwrap();
     sale.order_until("ann", id, "paid").await;
     sale.counts_until(98, 0, 2).await;

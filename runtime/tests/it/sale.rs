@@ -301,6 +301,31 @@ impl Sale {
             .unwrap()
     }
 
+    /// Gives money back as a person does at the provider's own dashboard: not for any order.
+    pub(crate) async fn refund_at_the_dashboard(&self, payment: &str, amount: i64) {
+        let url = format!("{}/v1/refunds", self.payments);
+        let form = [
+            ("payment_intent", payment.to_owned()),
+            ("amount", amount.to_string()),
+        ];
+        let answer = self.http.post(url).form(&form).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+
+    /// Makes the last change of every order older than it is, as if the runtime had been away for so long.
+    pub(crate) async fn age(&self, hours: i64) {
+        use sqlx::Connection;
+        let mut database = sqlx::PgConnection::connect(&self.database).await.unwrap();
+        // A moment and no sum with the column: Citus refuses that in an UPDATE.
+        let then = clock::now() - SignedDuration::from_hours(hours);
+        sqlx::query("UPDATE orders SET updated_at = $1::text::timestamptz")
+            .bind(then.to_string())
+            .execute(&mut database)
+            .await
+            .unwrap();
+        database.close().await.unwrap();
+    }
+
     /// What the sandbox does to webhooks from now on.
     pub(crate) async fn faults(&self, faults: Value) {
         let url = format!("{}/sandbox/faults", self.payments);

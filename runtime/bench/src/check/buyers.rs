@@ -49,7 +49,8 @@ pub(super) fn endings(evidence: &Evidence) -> Verdict {
     let mut findings = Vec::new();
     let mut paid = 0;
     for (_, order) in evidence.book.acknowledged() {
-        paid += usize::from(order.deed == Deed::Paid);
+        let has_paid = matches!(order.deed, Deed::Paid | Deed::PaidThenCancelled);
+        paid += usize::from(has_paid);
         if let Some(wrong) = wrong_end(order, evidence.is_news_sure) {
             findings.push(format!(
                 "{} ended as {}: {wrong}",
@@ -85,6 +86,14 @@ fn wrong_end(order: &Acknowledged, is_news_sure: bool) -> Option<&'static str> {
         Deed::Blocked => {
             let is_failed = (end, order.last_reason) == (State::PaymentFailed, Some(Reason::Fraud));
             (is_failed || is_expired, "its payment was blocked as fraud")
+        }
+        Deed::PaidThenCancelled => {
+            // The news of the money was there first, or the order expired first and the money claimed its tickets.
+            let is_paid = is_late && end == State::Paid;
+            (
+                end == State::Refunded || is_paid,
+                "it was cancelled while its money was on the way",
+            )
         }
         Deed::Cancelled => (end == State::Cancelled || is_expired, "it was cancelled"),
         Deed::Nothing => (

@@ -1,6 +1,6 @@
 //! Money: each buyer was charged for the tickets that he has, once, and for nothing else. What came too late went back.
 
-use ticket_core::State;
+use ticket_core::{Reason, State};
 
 use super::{Evidence, Verdict};
 use crate::outside::Order;
@@ -45,4 +45,37 @@ fn wrong_money(order: &Order, money: Charged) -> Option<String> {
     let kept = received - given_back;
     (kept != costs)
         .then(|| format!("received {received}, gave back {given_back}, expected to keep {costs}"))
+}
+
+/// Whatever went back was late money, all of it, and nothing else went back: no buyer of the crowd asks for a refund.
+pub(super) fn refunds_are_late_money(evidence: &Evidence) -> Verdict {
+    let mut findings = Vec::new();
+    let late_minor: i64 = late(evidence).map(|order| order.amount.amount_minor).sum();
+    let mut back_minor = 0;
+    for order in evidence.read_again.values().flatten() {
+        let money = evidence.money.get(&order.id).copied().unwrap_or_default();
+        back_minor += money.given_back;
+        if money.given_back > 0 && !is_late(order) {
+            let (id, state) = (order.id, order.state);
+            findings.push(format!("{id} is {state} and got {} back", money.given_back));
+        }
+    }
+    if back_minor != late_minor {
+        findings.push(format!(
+            "{late_minor} minor units came late, {back_minor} went back"
+        ));
+    }
+    let orders = late(evidence).count();
+    let detail = format!("{orders} orders, {back_minor} minor units each way");
+    Verdict::new("refunds equal late money", detail, findings)
+}
+
+/// Orders whose money came too late to keep it.
+pub(super) fn late(evidence: &Evidence) -> impl Iterator<Item = &Order> {
+    let orders = evidence.read_again.values().flatten();
+    orders.filter(|order| is_late(order))
+}
+
+fn is_late(order: &Order) -> bool {
+    (order.state, order.reason) == (State::Refunded, Some(Reason::LateMoney))
 }

@@ -65,7 +65,9 @@ pub(super) fn conserved(evidence: &Evidence) -> Verdict {
             .before
             .iter()
             .find(|before| before.name == stock.name);
-        if was.is_none_or(|before| before.capacity != capacity) {
+        // A reseller changes it: its own books say what it must be.
+        let is_fixed = evidence.partner.is_none();
+        if was.is_none_or(|before| is_fixed && before.capacity != capacity) {
             return Some(format!(
                 "the capacity was {:?} and is {capacity}",
                 was.map(|s| s.capacity)

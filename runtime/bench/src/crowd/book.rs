@@ -63,6 +63,8 @@ pub enum Deed {
     Blocked,
     /// The API took the wish to cancel.
     Cancelled,
+    /// The provider said that the money is on its way, and then the API took the wish to cancel.
+    PaidThenCancelled,
 }
 
 /// An order that was acknowledged to a buyer.

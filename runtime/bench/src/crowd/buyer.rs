@@ -223,7 +223,9 @@ impl<'a> Buyer<'a> {
         // An expired order whose money came late is not at its end: it gets its tickets again, or the money goes back.
         let deed = seen.deed;
         let is_over = |order: &Order| match deed {
-            Deed::Paid => matches!(order.state, State::Paid | State::Refunded),
+            Deed::Paid | Deed::PaidThenCancelled => {
+                matches!(order.state, State::Paid | State::Refunded)
+            }
             Deed::Nothing | Deed::Blocked | Deed::Cancelled => order.state.is_final(),
         };
         if let Some(order) = self.look_until(order.id, since, is_over).await {
@@ -323,6 +325,16 @@ impl<'a> Buyer<'a> {
                 .pay(payment, "pm_card_createDispute")
                 .await
                 .deed(Deed::Nothing),
+            Ending::TransfersAndCancels => match self.pay(payment, "pm_bank_transfer").await {
+                Paid::Yes => match self.cancel(order.id).await {
+                    Deed::Cancelled => Deed::PaidThenCancelled,
+                    // The order was paid, or had ended, before the wish came.
+                    Deed::Nothing | Deed::Paid | Deed::Blocked | Deed::PaidThenCancelled => {
+                        Deed::Paid
+                    }
+                },
+                other @ (Paid::Declined | Paid::No) => other.deed(Deed::Nothing),
+            },
             Ending::PaysAfterDecline => match self.pay(payment, "pm_card_chargeDeclined").await {
                 Paid::Declined => self.pay(payment, "pm_card_visa").await.deed(Deed::Nothing),
                 other @ (Paid::Yes | Paid::No) => other.deed(Deed::Nothing),

@@ -37,13 +37,14 @@ const REPEATS: [(Repeat, u32); 4] = [
 ];
 
 /// What becomes of an accepted order. The numbers are shares of a hundred.
-const ENDINGS: [(Ending, u32); 10] = [
-    (Ending::Pays, 58),
+pub const ENDINGS: [(Ending, u32); 11] = [
+    (Ending::Pays, 56),
     (Ending::PaysAfterDecline, 8),
     (Ending::PaysByTransfer, 4),
     (Ending::PaysAtTheLastMoment, 4),
     (Ending::PaysAndIsWarnedOf, 2),
     (Ending::PaysAndDisputes, 2),
+    (Ending::TransfersAndCancels, 2),
     (Ending::DeclinedForGood, 4),
     (Ending::Blocked, 3),
     (Ending::NeverPays, 8),
@@ -109,6 +110,8 @@ pub enum Ending {
     PaysAndIsWarnedOf,
     /// Pays and wants the money back through the bank.
     PaysAndDisputes,
+    /// Pays by a bank transfer and gives the order back while the money is on its way.
+    TransfersAndCancels,
     /// Pays with a bad card and goes away.
     DeclinedForGood,
     /// Pays with a card that the provider blocks as fraud.
@@ -117,6 +120,26 @@ pub enum Ending {
     NeverPays,
     /// Gives the order back before paying.
     Cancels,
+}
+
+impl Ending {
+    /// In words of the report, after a number of buyers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pays => "paid",
+            Self::PaysAfterDecline => "paid after a decline",
+            Self::PaysByTransfer => "paid by transfer",
+            Self::PaysAtTheLastMoment => "paid at the last moment",
+            Self::PaysAndIsWarnedOf => "paid and was warned of",
+            Self::PaysAndDisputes => "paid and disputed it",
+            Self::TransfersAndCancels => "paid by transfer and cancelled",
+            Self::DeclinedForGood => "was declined for good",
+            Self::Blocked => "was blocked as fraud",
+            Self::NeverPays => "never paid",
+            Self::Cancels => "cancelled",
+        }
+    }
 }
 
 /// One buyer's plan.

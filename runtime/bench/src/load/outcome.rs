@@ -19,6 +19,8 @@ pub struct Outcome {
     pub answers: BTreeMap<u16, u64>,
     /// From the moment a request was due to the last byte of its answer.
     pub latency: Latency,
+    /// The same by status.
+    latencies: BTreeMap<u16, Latency>,
     /// From the first request to the last answer.
     pub took: Duration,
     /// Requests of a steady load that were due and were never sent, because no connection became free in time.
@@ -59,6 +61,20 @@ impl Outcome {
     pub fn percentile_ms(&self, percent: f64) -> f64 {
         let percentile = self.latency.percentile(percent).unwrap_or_default();
         percentile.as_secs_f64() * 1e3
+    }
+
+    /// The same of the answers with `status`.
+    #[must_use]
+    pub fn percentile_ms_of(&self, status: StatusCode, percent: f64) -> f64 {
+        let latency = self.latencies.get(&status.as_u16());
+        let percentile = latency.and_then(|latency| latency.percentile(percent));
+        percentile.unwrap_or_default().as_secs_f64() * 1e3
+    }
+
+    /// Part of the answers that have `status`.
+    #[must_use]
+    pub fn share(&self, status: StatusCode) -> f64 {
+        float(self.of(status)) / float(self.total().max(1))
     }
 
     /// How many answers there are, if there are any and all of them have `status`.
@@ -109,7 +125,7 @@ fn float(count: u64) -> f64 {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     answers: BTreeMap<u16, u64>,
-    latency: Latency,
+    latencies: BTreeMap<u16, Latency>,
     firsts: BTreeMap<u16, Bytes>,
     last: Option<Instant>,
     unsent: u64,
@@ -124,8 +140,8 @@ impl Tally {
             self.firsts.insert(status, answer.body.clone());
         }
         *count += 1;
-        self.latency
-            .record(answer.at.saturating_duration_since(answer.due));
+        let latency = self.latencies.entry(status).or_default();
+        latency.record(answer.at.saturating_duration_since(answer.due));
         self.last = self.last.max(Some(answer.at));
     }
 
@@ -138,6 +154,7 @@ impl Tally {
     /// Everything that was counted since `begin`.
     pub(super) fn outcome(tallies: Vec<Self>, begin: Instant) -> Outcome {
         let mut all = Self::default();
+        let mut latency = Latency::default();
         for tally in tallies {
             for (status, count) in tally.answers {
                 *all.answers.entry(status).or_default() += count;
@@ -145,7 +162,10 @@ impl Tally {
             for (status, body) in tally.firsts {
                 all.firsts.entry(status).or_insert(body);
             }
-            all.latency.add(&tally.latency);
+            for (status, of_status) in tally.latencies {
+                latency.add(&of_status);
+                all.latencies.entry(status).or_default().add(&of_status);
+            }
             all.last = all.last.max(tally.last);
             all.unsent += tally.unsent;
             all.cpu += tally.cpu;
@@ -153,7 +173,8 @@ impl Tally {
         let took = all.last.map(|last| last.saturating_duration_since(begin));
         Outcome {
             answers: all.answers,
-            latency: all.latency,
+            latency,
+            latencies: all.latencies,
             took: took.unwrap_or_default(),
             unsent: all.unsent,
             generator_cpu: all.cpu,
@@ -197,6 +218,10 @@ mod tests {
         assert!((outcome.us_per_answer(Duration::from_micros(300)) - 100.0).abs() < 1e-9);
 
         let outcome = Tally::outcome(vec![tally(begin, &[(202, 1), (503, 2)])], begin);
+        assert!((outcome.share(StatusCode::SERVICE_UNAVAILABLE) - 0.5).abs() < 1e-9);
+        let refused = outcome.percentile_ms_of(StatusCode::SERVICE_UNAVAILABLE, 99.0);
+        assert!((refused - 2.0).abs() < 0.1, "{refused}");
+        assert!(outcome.percentile_ms_of(StatusCode::OK, 99.0).abs() < 1e-9);
         let error = outcome.all(StatusCode::ACCEPTED).unwrap_err().to_string();
         assert!(error.contains("1 x 503, the first: body 503"), "{error}");
         assert!(

@@ -311,10 +311,20 @@ async fn flags_stay_with_the_order_and_repeats_change_nothing(db: TestLedger) {
         (order.state, order.reason, order.version),
         (State::Paid, None, flagged.version)
     );
-    assert_eq!(order.passed.flags().collect::<Vec<_>>(), Flag::ALL);
+    let complaints = [Flag::FraudWarning, Flag::Disputed];
+    assert_eq!(order.passed.flags().collect::<Vec<_>>(), complaints);
     assert_eq!((flagged.stock.sold, flagged.illegal), (2, 0));
     let again = apply(both).await;
     assert_eq!(again.touched, flagged.touched);
+    // For our own books only: to everybody else the order is as it was.
+    let closed = apply(vec![command(shard, 1, 4, flag(Flag::PaymentClosed))]).await;
+    let closed = &closed.touched[0];
+    assert!(closed.passed.has_flag(Flag::PaymentClosed));
+    assert_eq!(
+        (closed.version, closed.updated_at, closed.state),
+        (order.version, order.updated_at, order.state)
+    );
+    assert_eq!(closed.passed.complaints().collect::<Vec<_>>(), complaints);
     // Until the end, and also as a list reads it.
     let refund = Action::Refund {
         reason: Reason::Fraud,

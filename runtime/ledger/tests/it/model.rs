@@ -156,8 +156,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => wish().prop_map(|reason| Action::Cancel { reason }),
         2 => wish().prop_map(|reason| Action::Refund { reason }),
         1 => Just(Action::RefundSettled),
-        2 => prop_oneof![Just(Flag::FraudWarning), Just(Flag::Disputed)]
-            .prop_map(|flag| Action::Flag { flag }),
+        2 => proptest::sample::select(Flag::ALL.to_vec()).prop_map(|flag| Action::Flag { flag }),
         1 => (1_u32..4).prop_map(|quantity| Action::Void { buyer: fixture::buyer(9), quantity }),
     ]
 }
@@ -367,7 +366,10 @@ impl Model {
             order.passed = order.passed.with(to);
         }
         if *order != before {
-            order.version = self.version;
+            let closed = Flag::PaymentClosed;
+            if !matches!(command.action, Action::Flag { flag } if flag == closed) {
+                order.version = self.version;
+            }
             if !matches!(command.action, Action::Flag { .. }) {
                 order.updated_at = batch.now;
             }

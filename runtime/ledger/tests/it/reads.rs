@@ -1,6 +1,6 @@
 //! Reading orders.
 
-use ticket_core::{Action, Reason, State};
+use ticket_core::{Action, Flag, Reason, State};
 use ticket_ledger::{OrderCursor, OrderFilter, ShardBatch};
 
 use crate::fixture::{
@@ -280,4 +280,10 @@ async fn orders_that_wait_for_the_provider_are_found_by_their_age(db: TestLedger
     assert_eq!(found, [(reference(shard, 2), second(100))]);
     let after = OrderCursor::after(second(100), order(2));
     assert!(ended(after, 101).await.is_empty());
+    // What can never be paid any more is not looked for.
+    let flag = Flag::PaymentClosed;
+    let closed = vec![command(shard, 2, 0, Action::Flag { flag })];
+    let closed = batch(shard, vec![], closed);
+    db.ledger.apply(&closed).await.unwrap();
+    assert!(ended(OrderCursor::START, 101).await.is_empty());
 }

@@ -12,6 +12,11 @@ pub(super) trait Identified {
     fn id(&self) -> &Arc<str>;
 }
 
+/// Something with a moment at which it was made, unix seconds.
+pub(super) trait Dated {
+    fn created_s(&self) -> i64;
+}
+
 /// A bounded archive. The lock is held for a look-up or an append, never while something is written or sent.
 #[derive(Debug)]
 pub(super) struct Archive<T> {
@@ -76,6 +81,25 @@ impl<T: Identified> Archive<T> {
                 .ok_or_else(|| missing_cursor::<T>(id))?,
         };
         Ok(take_before(&kept.all, end, wish.limit))
+    }
+
+    /// The same of those that are wanted and were made at `since_s` or later. Reads everything back to then: an archive of
+    /// complaints is short.
+    pub(super) fn page_since(
+        &self,
+        wish: &PageWish,
+        since_s: i64,
+        is_wanted: impl Fn(&T) -> bool,
+    ) -> Result<(Vec<Arc<T>>, bool), Fault>
+    where
+        T: Dated,
+    {
+        let found: Vec<Arc<T>> = {
+            let kept = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
+            let is_in = |item: &&Arc<T>| item.created_s() >= since_s && is_wanted(item);
+            kept.all.iter().filter(is_in).cloned().collect()
+        };
+        page_of(&found, wish)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What shall go wrong with webhooks: late, twice, lost, out of order.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use rand::Rng;
@@ -25,6 +26,67 @@ pub struct Faults {
     pub shuffle: f64,
 }
 
+/// The answer of `GET /sandbox/faults`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FaultsView {
+    /// What is set.
+    pub faults: Faults,
+    /// What came of it.
+    pub webhooks: Spoiled,
+}
+
+/// Webhooks since the sandbox began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spoiled {
+    /// All that were caused.
+    pub caused: u64,
+    /// Sent late on purpose.
+    pub late: u64,
+    /// Sent twice.
+    pub duplicated: u64,
+    /// Never sent.
+    pub dropped: u64,
+    /// Held back so that later ones overtake them.
+    pub shuffled: u64,
+}
+
+/// [`Spoiled`] while it grows.
+#[derive(Debug, Default)]
+pub(super) struct SpoiledCounters {
+    caused: AtomicU64,
+    late: AtomicU64,
+    duplicated: AtomicU64,
+    dropped: AtomicU64,
+    shuffled: AtomicU64,
+}
+
+impl SpoiledCounters {
+    pub(super) fn count(&self, fate: &Fate) {
+        self.caused.fetch_add(1, Relaxed);
+        if fate.copies == 0 {
+            self.dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        for (counter, is_so) in [
+            (&self.late, fate.is_late),
+            (&self.duplicated, fate.copies > 1),
+            (&self.shuffled, fate.is_shuffled),
+        ] {
+            counter.fetch_add(u64::from(is_so), Relaxed);
+        }
+    }
+
+    pub(super) fn now(&self) -> Spoiled {
+        Spoiled {
+            caused: self.caused.load(Relaxed),
+            late: self.late.load(Relaxed),
+            duplicated: self.duplicated.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            shuffled: self.shuffled.load(Relaxed),
+        }
+    }
+}
+
 /// What becomes of one webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fate {
@@ -32,6 +94,10 @@ pub(super) struct Fate {
     pub(super) copies: u32,
     /// How long it waits first.
     pub(super) delay: Duration,
+    /// A part of that is for everybody.
+    pub(super) is_late: bool,
+    /// A part of that is for this one, so that others overtake it.
+    pub(super) is_shuffled: bool,
 }
 
 impl Faults {
@@ -64,7 +130,8 @@ impl Faults {
             (false, true) => 2,
             (false, false) => 1,
         };
-        let held_back_ms = if happens(self.shuffle) {
+        let is_shuffled = happens(self.shuffle);
+        let held_back_ms = if is_shuffled {
             rand::rng().random_range(0..SHUFFLE_WINDOW_MS)
         } else {
             0
@@ -72,6 +139,8 @@ impl Faults {
         Fate {
             copies,
             delay: Duration::from_millis(self.late_ms.saturating_add(held_back_ms)),
+            is_late: self.late_ms > 0,
+            is_shuffled,
         }
     }
 }
@@ -130,7 +199,9 @@ mod tests {
                 Faults::default().fate(),
                 Fate {
                     copies: 1,
-                    delay: Duration::ZERO
+                    delay: Duration::ZERO,
+                    is_late: false,
+                    is_shuffled: false,
                 }
             );
             assert_eq!(
@@ -153,7 +224,9 @@ mod tests {
                 twice,
                 Fate {
                     copies: 2,
-                    delay: Duration::from_millis(7)
+                    delay: Duration::from_millis(7),
+                    is_late: true,
+                    is_shuffled: false,
                 }
             );
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
+use crate::sandbox::complaints::Dispute;
 use crate::sandbox::fault::Fault;
 use crate::sandbox::intents::{Intent, IntentState};
 use crate::sandbox::refunds::Refund;
@@ -25,6 +26,8 @@ pub(super) enum Done {
     Intent(Arc<Intent>, Box<IntentState>),
     /// The refund; it never changes.
     Refund(Arc<Refund>),
+    /// The dispute that was given up; it stays so.
+    Dispute(Arc<Dispute>),
 }
 
 /// Path and parameters of a request.

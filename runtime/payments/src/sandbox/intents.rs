@@ -3,19 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::sandbox::archive::{Identified, PageWish};
+use crate::sandbox::complaints::Dispute;
 use crate::sandbox::fault::Fault;
 use crate::sandbox::idempotency::Done;
-use crate::sandbox::methods::{self, Aftermath, Decline, Fortune};
+use crate::sandbox::methods::{self, Decline, Fortune};
 use crate::sandbox::params::{Params, integer};
 use crate::sandbox::refunds::Refund;
 use crate::sandbox::webhooks::Slots;
 use crate::sandbox::{FakeStripe, now_s, random_id};
 use crate::stripe::objects::{
-    AutomaticPaymentMethods, Charge, Complaint, ErrorObject, Expandable, IntentStatus, Metadata,
-    PaymentIntent,
+    AutomaticPaymentMethods, Charge, ErrorObject, Expandable, IntentStatus, Metadata, PaymentIntent,
 };
 
 /// Largest amount, minor units: Stripe takes twelve digits for the rupiah.
@@ -23,9 +21,6 @@ const AMOUNT_MINOR_MAX: i64 = 999_999_999_999;
 
 /// How long a bank transfer is on its way. Source: CONTRACT section 2.
 const BANK_TRANSFER: Duration = Duration::from_secs(2);
-
-/// How long after a payment its fraud warning or dispute comes.
-const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// Webhooks that one confirmation may cause.
 const CONFIRM_EVENTS: u32 = 2;
@@ -68,6 +63,8 @@ pub(super) struct IntentState {
     canceled_at_s: Option<i64>,
     cancellation_reason: Option<&'static str>,
     pub(super) refunds: Vec<Arc<Refund>>,
+    /// The buyer's bank takes the money back.
+    pub(super) dispute: Option<Arc<Dispute>>,
     /// Minor units given back.
     pub(super) refunded: i64,
 }
@@ -221,13 +218,13 @@ impl FakeStripe {
         state.charge = Some(random_id("ch_").into());
         match confirmation.fortune {
             Fortune::Succeeds { then } => {
-                self.succeed(&intent, &mut state, &mut slots);
+                // First what may be refused: the archive may be full.
                 if let Some(then) = then {
-                    let (kind, complaint) = intent.complaint(then, &state);
-                    self.outbox.send(&mut slots, kind, &complaint, AFTERMATH);
+                    self.complain(then, &intent, &mut state, &mut slots)?;
                 }
+                self.succeed(&intent, &mut state, &mut slots);
             }
-            Fortune::Settles => {
+            Fortune::Settles { failure } => {
                 state.status = IntentStatus::Processing;
                 state.decline = None;
                 let object = intent.object(&state);
@@ -237,7 +234,7 @@ impl FakeStripe {
                     &object,
                     Duration::ZERO,
                 );
-                self.settle_later(&intent, slots);
+                self.settle_later(&intent, failure, slots);
             }
             Fortune::Declines(decline) => {
                 state.decline = Some(decline);
@@ -260,21 +257,24 @@ impl FakeStripe {
             .send(slots, "payment_intent.succeeded", &object, Duration::ZERO);
     }
 
-    fn settle_later(&self, intent: &Arc<Intent>, mut slots: Slots) {
+    fn settle_later(&self, intent: &Arc<Intent>, failure: Option<Decline>, mut slots: Slots) {
         let intent = Arc::clone(intent);
         let outbox = self.outbox.clone();
         self.outbox.after(BANK_TRANSFER, move || {
             let mut state = intent.state();
-            if state.status == IntentStatus::Processing {
-                state.status = IntentStatus::Succeeded;
-                let object = intent.object(&state);
-                outbox.send(
-                    &mut slots,
-                    "payment_intent.succeeded",
-                    &object,
-                    Duration::ZERO,
-                );
+            if state.status != IntentStatus::Processing {
+                return;
             }
+            let kind = if failure.is_some() {
+                state.status = IntentStatus::RequiresPaymentMethod;
+                "payment_intent.payment_failed"
+            } else {
+                state.status = IntentStatus::Succeeded;
+                "payment_intent.succeeded"
+            };
+            state.decline = failure;
+            let object = intent.object(&state);
+            outbox.send(&mut slots, kind, &object, Duration::ZERO);
         });
     }
 
@@ -341,6 +341,7 @@ impl IntentState {
             canceled_at_s: None,
             cancellation_reason: None,
             refunds: Vec::new(),
+            dispute: None,
             refunded: 0,
         }
     }
@@ -414,47 +415,6 @@ impl Intent {
             refunded: state.refunded == self.amount,
             status: status.to_owned(),
         }
-    }
-
-    fn complaint(&self, then: Aftermath, state: &IntentState) -> (&'static str, Complaint) {
-        let (kind, prefix, object, rest) = match then {
-            Aftermath::FraudWarning => (
-                "radar.early_fraud_warning.created",
-                "issfr_",
-                "radar.early_fraud_warning",
-                vec![
-                    ("actionable", Value::Bool(true)),
-                    ("fraud_type", "misc".into()),
-                ],
-            ),
-            Aftermath::Dispute => (
-                "charge.dispute.created",
-                "du_",
-                "dispute",
-                vec![
-                    ("amount", self.amount.into()),
-                    ("currency", self.currency.as_str().into()),
-                    ("metadata", Value::Object(serde_json::Map::new())),
-                    ("reason", "fraudulent".into()),
-                    ("status", "needs_response".into()),
-                ],
-            ),
-        };
-        let complaint = Complaint {
-            id: random_id(prefix),
-            object: object.to_owned(),
-            charge: state
-                .charge
-                .as_deref()
-                .map(|id| Expandable::Id(id.to_owned())),
-            created: now_s(),
-            payment_intent: Some(Expandable::Id(self.id.to_string())),
-            rest: rest
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-        };
-        (kind, complaint)
     }
 
     fn declined(&self, state: &IntentState, decline: &Decline) -> Fault {

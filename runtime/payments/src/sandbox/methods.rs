@@ -1,5 +1,5 @@
 //! Stripe's test payment methods, and what becomes of a payment that is confirmed with one. Source: Stripe's page on
-//! testing, and CONTRACT section 2 for `pm_bank_transfer`, which is ours.
+//! testing, and CONTRACT section 2 for `pm_bank_transfer`, which is ours, as is `pm_bank_transfer_fails`.
 
 use crate::stripe::objects::{ErrorObject, OUTCOME_BLOCKED, Outcome};
 
@@ -8,8 +8,8 @@ use crate::stripe::objects::{ErrorObject, OUTCOME_BLOCKED, Outcome};
 pub(super) enum Fortune {
     /// The money is there, and something may follow.
     Succeeds { then: Option<Aftermath> },
-    /// On its way for two seconds, then there.
-    Settles,
+    /// On its way for two seconds, then there unless it fails.
+    Settles { failure: Option<Decline> },
     /// No money.
     Declines(Decline),
 }
@@ -62,7 +62,15 @@ const EXPIRED: Decline = Decline {
     is_blocked: false,
 };
 
-const METHODS: [(&str, Fortune); 9] = [
+/// A bank transfer that did not come.
+const BOUNCED: Decline = Decline {
+    code: "payment_intent_payment_attempt_failed",
+    why: "generic_decline",
+    message: "The payment failed.",
+    is_blocked: false,
+};
+
+const METHODS: [(&str, Fortune); 10] = [
     ("pm_card_visa", Fortune::Succeeds { then: None }),
     ("pm_card_mastercard", Fortune::Succeeds { then: None }),
     ("pm_card_chargeDeclined", Fortune::Declines(DECLINED)),
@@ -87,7 +95,13 @@ const METHODS: [(&str, Fortune); 9] = [
             then: Some(Aftermath::Dispute),
         },
     ),
-    ("pm_bank_transfer", Fortune::Settles),
+    ("pm_bank_transfer", Fortune::Settles { failure: None }),
+    (
+        "pm_bank_transfer_fails",
+        Fortune::Settles {
+            failure: Some(BOUNCED),
+        },
+    ),
 ];
 
 /// A payment method by name, with the name in static memory.

@@ -9,8 +9,8 @@ use crate::sandbox::idempotency::Done;
 use crate::sandbox::intents::amount;
 use crate::sandbox::params::Params;
 use crate::sandbox::{FakeStripe, now_s, random_id};
-use crate::stripe::ALREADY_REFUNDED;
 use crate::stripe::objects::{Expandable, IntentStatus, Metadata, RefundObject};
+use crate::stripe::{ALREADY_REFUNDED, CHARGE_DISPUTED};
 
 /// Webhooks that one refund causes.
 const REFUND_EVENTS: u32 = 2;
@@ -74,6 +74,10 @@ impl FakeStripe {
         if state.status != IntentStatus::Succeeded {
             let message = "This PaymentIntent has no successful charge to refund.".to_owned();
             return Err(Fault::parameter("payment_intent", message));
+        }
+        if state.dispute.is_some() {
+            let message = "The charge of this PaymentIntent has been charged back.".to_owned();
+            return Err(Fault::coded(CHARGE_DISPUTED, None, message));
         }
         let left = intent.amount - state.refunded;
         if left == 0 {

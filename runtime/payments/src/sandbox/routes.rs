@@ -15,8 +15,9 @@ use serde_json::Value;
 use tracing::info;
 
 use crate::sandbox::FakeStripe;
+use crate::sandbox::complaints::ComplaintWish;
 use crate::sandbox::fault::Fault;
-use crate::sandbox::faults::Faults;
+use crate::sandbox::faults::{Faults, FaultsView};
 use crate::sandbox::idempotency::{Done, Fingerprint, KEY_CHARS_MAX};
 use crate::sandbox::intents::{Confirmation, NewIntent, read_cancellation};
 use crate::sandbox::params::Params;
@@ -29,6 +30,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 const INTENTS: &str = "/v1/payment_intents";
 const REFUNDS: &str = "/v1/refunds";
+const DISPUTES: &str = "/v1/disputes";
+const WARNINGS: &str = "/v1/radar/early_fraud_warnings";
 
 type Provider = State<Arc<FakeStripe>>;
 type Body = Result<Bytes, BytesRejection>;
@@ -41,7 +44,10 @@ pub(super) fn router(provider: Arc<FakeStripe>) -> Router {
         .route("/v1/payment_intents/{id}/cancel", post(cancel_intent))
         .route(REFUNDS, post(create_refund).get(list_refunds))
         .route("/v1/refunds/{id}", get(read_refund))
-        .route("/sandbox/faults", post(set_faults))
+        .route(DISPUTES, get(list_disputes))
+        .route("/v1/disputes/{id}/close", post(close_dispute))
+        .route(WARNINGS, get(list_warnings))
+        .route("/sandbox/faults", post(set_faults).get(show_faults))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .fallback(no_path)
@@ -132,6 +138,44 @@ async fn list_refunds(
     Ok(list(REFUNDS, data, has_more))
 }
 
+async fn list_disputes(
+    State(provider): Provider,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Fault> {
+    let wish = read_query(query, ComplaintWish::read)?;
+    let (data, has_more) = provider.list_disputes(&wish)?;
+    Ok(list(DISPUTES, data, has_more))
+}
+
+async fn close_dispute(
+    State(provider): Provider,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Fault> {
+    let request = Request::read(uri.path(), &headers, body)?;
+    let (request, ()) = request.params(|_| Ok(()))?;
+    Ok(request.answer(&provider, || provider.close_dispute(&id)))
+}
+
+async fn list_warnings(
+    State(provider): Provider,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Fault> {
+    let wish = read_query(query, ComplaintWish::read)?;
+    let (data, has_more) = provider.list_warnings(&wish)?;
+    Ok(list(WARNINGS, data, has_more))
+}
+
+/// What is set, and what came of it since the sandbox began: a test that wants webhooks to be lost can see that some were.
+async fn show_faults(State(provider): Provider) -> Json<FaultsView> {
+    Json(FaultsView {
+        faults: provider.outbox.faults(),
+        webhooks: provider.outbox.spoiled(),
+    })
+}
+
 async fn set_faults(State(provider): Provider, body: Body) -> Result<Json<Faults>, Fault> {
     let body = whole(body)?;
     // An object first: serde would read the fields from an array as well.
@@ -211,6 +255,7 @@ impl Request {
         let mut answer = match done {
             Ok(Done::Intent(intent, state)) => Json(intent.object(&state)).into_response(),
             Ok(Done::Refund(refund)) => Json(refund.object()).into_response(),
+            Ok(Done::Dispute(dispute)) => Json(dispute.object()).into_response(),
             Err(fault) => fault.into_response(),
         };
         if replayed {

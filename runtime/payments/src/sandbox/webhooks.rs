@@ -15,7 +15,7 @@ use tracing::{debug, error, warn};
 
 use crate::error::{ConfigureFault, PaymentError};
 use crate::sandbox::fault::Fault;
-use crate::sandbox::faults::Faults;
+use crate::sandbox::faults::{Faults, Spoiled, SpoiledCounters};
 use crate::sandbox::{now_s, random_id};
 use crate::signature;
 use crate::stripe::objects::{API_VERSION, Event, EventData};
@@ -51,6 +51,7 @@ struct Inner {
     pending: Arc<Semaphore>,
     deliveries: Semaphore,
     faults: RwLock<Faults>,
+    spoiled: SpoiledCounters,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -85,6 +86,7 @@ impl Outbox {
             pending: Arc::new(Semaphore::new(WEBHOOKS_PENDING_MAX)),
             deliveries: Semaphore::new(DELIVERIES_AT_ONCE_MAX),
             faults: RwLock::new(Faults::default()),
+            spoiled: SpoiledCounters::default(),
             tasks: TaskTracker::new(),
             stop,
         })))
@@ -96,6 +98,15 @@ impl Outbox {
             .faults
             .write()
             .unwrap_or_else(PoisonError::into_inner) = faults;
+    }
+
+    pub(super) fn faults(&self) -> Faults {
+        *self.0.faults.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What came of the faults so far.
+    pub(super) fn spoiled(&self) -> Spoiled {
+        self.0.spoiled.now()
     }
 
     /// Room for `count` webhooks.
@@ -138,6 +149,7 @@ impl Outbox {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .fate();
+        self.0.spoiled.count(&fate);
         if fate.copies == 0 {
             debug!(event = event.id, kind, "sandbox webhook is lost on purpose");
             return;

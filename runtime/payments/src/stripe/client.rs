@@ -7,20 +7,25 @@ use std::time::Duration;
 use governor::clock::DefaultClock;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use ticket_core::{Money, OrderRef, Reason};
+use ticket_core::{ErrorClass, Money, OrderRef, Reason};
 use tokio::time::Instant;
 
 use crate::error::{ConfigureFault, PaymentError};
-use crate::provider::{NewPayment, Page, Payment, PaymentStatus, Provider, Refund};
+use crate::provider::{
+    self, ComplaintKind, NewPayment, Page, Payment, PaymentStatus, Provider, Refund, RefundStatus,
+};
 use crate::stripe::error::{
-    ALREADY_REFUNDED, CallFault, RETRY_AFTER_MAX, Refusal, UNEXPECTED_STATE,
+    ALREADY_REFUNDED, CHARGE_DISPUTED, CallFault, RETRY_AFTER_MAX, Refusal, UNEXPECTED_STATE,
 };
 use crate::stripe::form::{self, Form};
-use crate::stripe::objects::{API_VERSION, ErrorBody, List, PaymentIntent, RefundObject};
+use crate::stripe::objects::{
+    API_VERSION, Complaint, DisputeStands, ErrorBody, List, PaymentIntent, RefundObject,
+};
 use crate::{METADATA_EVENT, METADATA_ORDER, STRIPE};
 
 /// Longest wait for a connection, TLS included.
@@ -237,50 +242,136 @@ impl StripeClient {
         amount: Money,
         reason: Reason,
     ) -> Result<Refund, CallFault> {
-        let order = order.to_string();
-        let form = Form::new()
-            .with("payment_intent", payment)
-            .with("amount", &amount.amount_minor.to_string())
-            .with_some("reason", stripe_reason(reason))
-            .with_key("metadata", METADATA_ORDER, &order)
-            .with_key("metadata", "reason", reason.as_str())
-            .finish();
-        let key = format!("{order}:refund");
-        let made: Result<RefundObject, _> = self
-            .call(Method::POST, "/v1/refunds", Some(form), Some(&key))
-            .await;
-        match made {
-            Ok(refund) => refund.into_refund(),
-            // The key may be forgotten after a day, or somebody refunded at the provider's own dashboard.
-            Err(fault) if fault.stripe_code() == Some(ALREADY_REFUNDED) => {
-                self.refund_of(payment).await?.ok_or(fault)
+        let wish = RefundWish {
+            order,
+            payment,
+            amount,
+            reason,
+        };
+        match self.make_refund(&wish, "refund").await {
+            Err(fault) if fault.stripe_code() == Some(CHARGE_DISPUTED) => {
+                self.concede(&wish, fault).await
             }
-            Err(fault) => Err(fault),
+            // Somebody gave it back at the provider's own dashboard, all or a part; or the key was forgotten after a day.
+            Err(fault) if is_refusal(&fault) => self.make_up(&wish, fault).await,
+            made => made,
         }
     }
 
-    /// The newest refund of a payment.
-    async fn refund_of(&self, payment: &str) -> Result<Option<Refund>, CallFault> {
+    async fn make_refund(&self, wish: &RefundWish<'_>, word: &str) -> Result<Refund, CallFault> {
+        let order = wish.order.to_string();
+        let form = Form::new()
+            .with("payment_intent", wish.payment)
+            .with("amount", &wish.amount.amount_minor.to_string())
+            .with_some("reason", stripe_reason(wish.reason))
+            .with_key("metadata", METADATA_ORDER, &order)
+            .with_key("metadata", "reason", wish.reason.as_str())
+            .finish();
+        let key = format!("{order}:{word}");
+        let made: RefundObject = self
+            .call(Method::POST, "/v1/refunds", Some(form), Some(&key))
+            .await?;
+        made.into_refund()
+    }
+
+    /// The rest of a refund of which a part went back by another way. Its key differs from the whole one's: the same key with
+    /// another amount is an error.
+    async fn refund_rest(
+        &self,
+        wish: &RefundWish<'_>,
+        back_minor: i64,
+    ) -> Result<Refund, CallFault> {
+        let amount = Money {
+            amount_minor: wish.amount.amount_minor - back_minor,
+            ..wish.amount
+        };
+        let rest = RefundWish { amount, ..*wish };
+        self.make_refund(&rest, "refund-rest").await
+    }
+
+    /// After `fault`, which refused to give all of it back: what went back already counts, and the rest follows.
+    async fn make_up(&self, wish: &RefundWish<'_>, fault: CallFault) -> Result<Refund, CallFault> {
         let query = Form::new()
-            .with("payment_intent", payment)
-            .with("limit", "1")
+            .with("payment_intent", wish.payment)
+            .with("limit", &PAGE_ITEMS.to_string())
             .finish();
         let path = format!("/v1/refunds?{query}");
-        let list: List<RefundObject> = self.call(Method::GET, &path, None, None).await?;
-        list.data
+        let list: List<RefundObject> = match self.call(Method::GET, &path, None, None).await {
+            Ok(list) => list,
+            // There is no such payment: the first refusal says it better.
+            Err(again) if is_refusal(&again) => return Err(fault),
+            Err(failed) => return Err(failed),
+        };
+        let made: Result<Vec<Refund>, _> = list
+            .data
             .into_iter()
-            .next()
             .map(RefundObject::into_refund)
-            .transpose()
+            .collect();
+        let mut made = made?;
+        made.retain(|refund| refund.status != RefundStatus::Failed);
+        let back: i64 = made.iter().map(|refund| refund.amount.amount_minor).sum();
+        if back == 0 {
+            return Err(fault);
+        }
+        let is_all_back = fault.stripe_code() == Some(ALREADY_REFUNDED);
+        if back < wish.amount.amount_minor && !is_all_back {
+            return self.refund_rest(wish, back).await;
+        }
+        let pending = |refund: &Refund| refund.status == RefundStatus::Pending;
+        let at = made.iter().position(pending).unwrap_or(0);
+        Ok(made.swap_remove(at))
+    }
+
+    /// After `fault`, which refused because the buyer wants the money back through the bank: the bank has taken it from us
+    /// already. Whoever gives an order back does not contest that, so a dispute that still runs is given up, and the buyer
+    /// keeps what the bank gave.
+    async fn concede(&self, wish: &RefundWish<'_>, fault: CallFault) -> Result<Refund, CallFault> {
+        let query = Form::new()
+            .with("payment_intent", wish.payment)
+            .with("limit", &PAGE_ITEMS.to_string())
+            .finish();
+        let path = format!("/v1/disputes?{query}");
+        let list: List<Complaint> = self.call(Method::GET, &path, None, None).await?;
+        let is_against_us = |dispute: &Complaint| dispute.stands() != DisputeStands::Over;
+        let Some(dispute) = list.data.into_iter().find(is_against_us) else {
+            return Err(fault);
+        };
+        let dispute = if dispute.stands() == DisputeStands::Open {
+            let path = format!("/v1/disputes/{}/close", segment(&dispute.id));
+            // Stripe wants every change to be a form, also an empty one.
+            let nothing = Some(Form::new().finish());
+            self.call(Method::POST, &path, nothing, None).await?
+        } else {
+            dispute
+        };
+        let taken = dispute.amount.unwrap_or(wish.amount.amount_minor);
+        if dispute.stands() != DisputeStands::Lost {
+            return Err(fault);
+        }
+        if taken < wish.amount.amount_minor {
+            return self.refund_rest(wish, taken).await;
+        }
+        let dispute = dispute.into_complaint(ComplaintKind::Dispute)?;
+        Ok(Refund {
+            id: dispute.id,
+            payment: Some(wish.payment.to_owned()),
+            order: Some(wish.order),
+            amount: wish.amount,
+            status: RefundStatus::Succeeded,
+            created_at: dispute.created_at,
+        })
     }
 
     async fn page<T: DeserializeOwned>(
         &self,
         path: &str,
+        since: Option<Timestamp>,
         after: Option<&str>,
     ) -> Result<List<T>, CallFault> {
+        let since = since.map(|since| since.as_second().max(0).to_string());
         let query = Form::new()
             .with("limit", &PAGE_ITEMS.to_string())
+            .with_some("created[gte]", since.as_deref())
             .with_some("starting_after", after)
             .finish();
         self.call(Method::GET, &format!("{path}?{query}"), None, None)
@@ -335,7 +426,7 @@ impl Provider for StripeClient {
     }
 
     async fn list(&self, after: Option<&str>) -> Result<Page<Payment>, PaymentError> {
-        self.page::<PaymentIntent>("/v1/payment_intents", after)
+        self.page::<PaymentIntent>("/v1/payment_intents", None, after)
             .await
             .and_then(|list| page(list, |item| item.id.clone(), PaymentIntent::into_payment))
             .map_err(|cause| PaymentError::List {
@@ -345,7 +436,7 @@ impl Provider for StripeClient {
     }
 
     async fn list_refunds(&self, after: Option<&str>) -> Result<Page<Refund>, PaymentError> {
-        self.page::<RefundObject>("/v1/refunds", after)
+        self.page::<RefundObject>("/v1/refunds", None, after)
             .await
             .and_then(|list| page(list, |item| item.id.clone(), RefundObject::into_refund))
             .map_err(|cause| PaymentError::List {
@@ -353,6 +444,37 @@ impl Provider for StripeClient {
                 cause,
             })
     }
+
+    async fn list_complaints(
+        &self,
+        kind: ComplaintKind,
+        since: Timestamp,
+        after: Option<&str>,
+    ) -> Result<Page<provider::Complaint>, PaymentError> {
+        let (what, path) = match kind {
+            ComplaintKind::FraudWarning => ("fraud warnings", "/v1/radar/early_fraud_warnings"),
+            ComplaintKind::Dispute => ("disputes", "/v1/disputes"),
+        };
+        let read = |complaint: Complaint| complaint.into_complaint(kind);
+        self.page::<Complaint>(path, Some(since), after)
+            .await
+            .and_then(|list| page(list, |item| item.id.clone(), read))
+            .map_err(|cause| PaymentError::List { what, cause })
+    }
+}
+
+/// A refund that shall be made.
+#[derive(Clone, Copy)]
+struct RefundWish<'a> {
+    order: OrderRef,
+    payment: &'a str,
+    amount: Money,
+    reason: Reason,
+}
+
+/// The provider said no, and the same again would get the same answer.
+fn is_refusal(fault: &CallFault) -> bool {
+    matches!(fault.class(), ErrorClass::Permanent | ErrorClass::Conflict)
 }
 
 /// A client with every default that decides about time or size written out.

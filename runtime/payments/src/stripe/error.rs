@@ -15,7 +15,7 @@ pub(crate) const UNEXPECTED_STATE: &str = "payment_intent_unexpected_state";
 /// Stripe's word for "the money is back already".
 pub(crate) const ALREADY_REFUNDED: &str = "charge_already_refunded";
 /// Stripe's word for "the buyer's bank took the money back already".
-const CHARGE_DISPUTED: &str = "charge_disputed";
+pub(crate) const CHARGE_DISPUTED: &str = "charge_disputed";
 /// Stripe's word for "there is no such thing".
 pub(crate) const RESOURCE_MISSING: &str = "resource_missing";
 /// Type of the error for an idempotency key that came with other parameters before.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ticket_core::{Currency, EventName, Money, OrderRef};
 
-use crate::provider::{Failure, Payment, PaymentStatus, Refund, RefundStatus};
+use crate::provider::{self, ComplaintKind, Failure, Payment, PaymentStatus, Refund, RefundStatus};
 use crate::stripe::error::CallFault;
 use crate::{METADATA_EVENT, METADATA_ORDER};
 
@@ -194,11 +194,17 @@ pub(crate) struct Complaint {
     pub(crate) id: String,
     #[serde(default)]
     pub(crate) object: String,
+    /// Of a dispute: how much the buyer wants back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) amount: Option<i64>,
     #[serde(default)]
     pub(crate) charge: Option<Expandable<Charge>>,
     pub(crate) created: i64,
     #[serde(default)]
     pub(crate) payment_intent: Option<Expandable<PaymentIntent>>,
+    /// Of a dispute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<String>,
     #[serde(flatten)]
     pub(crate) rest: BTreeMap<String, serde_json::Value>,
 }
@@ -321,6 +327,47 @@ impl RefundObject {
         }
     }
 }
+
+impl Complaint {
+    /// In the platform's words.
+    pub(crate) fn into_complaint(
+        self,
+        kind: ComplaintKind,
+    ) -> Result<provider::Complaint, CallFault> {
+        let is_lost = self.stands() == DisputeStands::Lost;
+        Ok(provider::Complaint {
+            id: self.id,
+            kind,
+            payment: self.payment_intent.map(Identified::into_id),
+            created_at: timestamp(self.created)?,
+            taken_back_minor: self.amount.filter(|_| is_lost).unwrap_or(0),
+        })
+    }
+
+    /// How a dispute stands.
+    pub(crate) fn stands(&self) -> DisputeStands {
+        match self.status.as_deref() {
+            Some(DISPUTE_LOST) => DisputeStands::Lost,
+            Some("needs_response" | "under_review") => DisputeStands::Open,
+            // Won, prevented, or only an inquiry of the bank: the money is ours.
+            Some(_) | None => DisputeStands::Over,
+        }
+    }
+}
+
+/// How a dispute stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DisputeStands {
+    /// The bank has taken the money and has not decided.
+    Open,
+    /// The buyer has the money.
+    Lost,
+    /// We have the money.
+    Over,
+}
+
+/// Status of a dispute that the buyer has won, also by our giving in.
+pub(crate) const DISPUTE_LOST: &str = "lost";
 
 /// Something with an id, expanded or not.
 pub(crate) trait Identified {

@@ -284,7 +284,8 @@ async fn requests_are_what_stripe_asks_for() {
     assert!(client.list(Some("pi_1")).await.is_err());
 
     let seen = seen.lock().unwrap();
-    let [create, refund, list] = seen.as_slice() else {
+    // A refund that is refused asks what went back before.
+    let [create, refund, back, list] = seen.as_slice() else {
         panic!("{seen:?}")
     };
     assert_eq!(create.0, "/v1/payment_intents");
@@ -312,6 +313,7 @@ async fn requests_are_what_stripe_asks_for() {
              metadata%5Breason%5D=fraud"
         )
     );
+    assert_eq!(back.0, "/v1/refunds?payment_intent=pi_1&limit=100");
     assert_eq!(list.0, "/v1/payment_intents?limit=100&starting_after=pi_1");
     assert!(!list.1.contains_key("idempotency-key"));
 }

@@ -8,6 +8,8 @@ mod client;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod given_back;
+#[cfg(test)]
 mod outcomes;
 #[cfg(test)]
 mod stage;
