@@ -125,6 +125,9 @@ pub enum Command {
   ticketctl stock demo -w         a line for every change, with tickets sold per second
   ticketctl stock demo -w -o json a JSON object per line for every snapshot")]
     Stock(Stock),
+    /// The warm-up of an event: its lock, its epochs, and what was.
+    #[command(subcommand)]
+    Warmup(Warmup),
     /// Orders of an event.
     #[command(subcommand)]
     Orders(Orders),
@@ -311,6 +314,69 @@ pub struct Stock {
     /// Goes on with every change.
     #[arg(short, long)]
     pub watch: bool,
+}
+
+/// Warm-ups.
+#[derive(Debug, Subcommand)]
+pub enum Warmup {
+    /// Shows who holds the lock, the epochs, and what was.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl warmup status demo
+  ticketctl warmup status demo -o json    for a program")]
+    Status(EventArg),
+    /// Refills the stock store from the ledger, and waits until it sells.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl warmup run demo
+  ticketctl warmup run demo --reason 'restored from a backup'")]
+    Run(WarmupLock),
+    /// Holds the sale: nobody sells or warms up until it is unlocked.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl warmup lock demo --reason 'wrong prices' --confirm=demo")]
+    Lock(WarmupHold),
+    /// Gives the lock back; a keeper then warms up by itself.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl warmup unlock demo                           your own lock
+  ticketctl warmup unlock demo --force --confirm=demo    anybody's")]
+    Unlock(WarmupUnlock),
+}
+
+/// Flags of `warmup run`.
+#[derive(Debug, Clone, Args)]
+pub struct WarmupLock {
+    /// Name of the event in the namespace of -n.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// Why: shown to everybody who looks.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Flags of `warmup lock`.
+#[derive(Debug, Clone, Args)]
+pub struct WarmupHold {
+    /// Name of the event in the namespace of -n.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// Why: shown to everybody who looks.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// The event's name once more: the sale stops.
+    #[arg(long, value_name = "EVENT")]
+    pub confirm: Option<String>,
+}
+
+/// Flags of `warmup unlock`.
+#[derive(Debug, Clone, Args)]
+pub struct WarmupUnlock {
+    /// Name of the event in the namespace of -n.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// Breaks the lock, whoever holds it.
+    #[arg(long)]
+    pub force: bool,
+    /// With --force: the event's name once more.
+    #[arg(long, value_name = "EVENT")]
+    pub confirm: Option<String>,
 }
 
 /// Orders.

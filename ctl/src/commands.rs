@@ -10,8 +10,9 @@ mod orders;
 mod plan;
 mod shards;
 mod stock;
+mod warmup;
 
-use crate::cli::{Command, Events, Orders, Shards};
+use crate::cli::{Command, Events, Orders, Shards, Warmup};
 use crate::clients::Clients;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -26,6 +27,10 @@ pub(crate) async fn run(command: Command, clients: &Clients, output: &mut Output
         Command::Events(Events::Wait(flags)) => events::wait(&flags, clients, output).await,
         Command::Plan(flags) => plan::run(&flags, clients, output).await,
         Command::Stock(flags) => stock::run(&flags, clients, output).await,
+        Command::Warmup(Warmup::Status(flags)) => warmup::status(&flags, clients, output).await,
+        Command::Warmup(Warmup::Run(flags)) => warmup::run(flags, clients, output).await,
+        Command::Warmup(Warmup::Lock(flags)) => warmup::lock(flags, clients, output).await,
+        Command::Warmup(Warmup::Unlock(flags)) => warmup::unlock(flags, clients, output).await,
         Command::Orders(Orders::List(flags)) => orders::list(flags, clients, output).await,
         Command::Orders(Orders::Get(flags)) => orders::get(&flags, clients, output).await,
         Command::Shards(Shards::List) => shards::list(clients, output).await,

@@ -8,8 +8,8 @@ use ticket_bus::{BusError, Replication, TopicSpec};
 use ticket_core::Epoch;
 use ticket_ledger::{LedgerError, NewStockShard};
 use ticket_plan::{NewShard, Plan, Settings, Step};
-use ticket_stock::{Seed, SeedCategory, Seeded};
 use ticket_telemetry::metric;
+use ticket_warmup::{FirstSeed, first_seed};
 use tracing::{info, warn};
 
 use crate::claim::Claim;
@@ -202,43 +202,20 @@ async fn create_shards(
 }
 
 async fn seed(context: &Context, claim: &Claim, epoch: Epoch) -> StepResult {
-    let view = context.ledger.seed_view(claim.event).await?;
-    let row = context.ledger.event(claim.event).await?;
-    let (Some(view), Some(row)) = (view, row) else {
-        return Ok(Progress::Stale);
-    };
-    if view.epoch != epoch || !view.is_settled {
-        return Ok(Progress::Stale);
-    }
-    let seed = Seed {
-        event: claim.event,
-        epoch,
-        max_per_buyer: row.max_per_buyer,
-        categories: view
-            .categories
-            .into_iter()
-            .filter(|category| !category.shards.is_empty())
-            .map(|category| SeedCategory {
-                name: category.name,
-                shards: category.shards,
-            })
-            .collect(),
-        // The first filling: there are no orders to remember.
-        staged: 0,
-    };
     let begun = Instant::now();
-    let seeded = context.stock.seed(&seed).await;
+    let seeded = first_seed(&context.ledger, &context.stock, claim.event, epoch).await;
     // The first filling of an event is its first warm-up.
     metrics::histogram!(metric::WARMUP_SECONDS).record(begun.elapsed());
     let result = match &seeded {
-        Ok(Seeded::Armed) => "armed",
-        Ok(Seeded::Fenced { .. }) => "fenced",
-        Err(error) => error.code(),
+        Ok(FirstSeed::Armed) => "armed",
+        Ok(FirstSeed::Fenced | FirstSeed::Stale) => "fenced",
+        Err(_) => "failed",
     };
     metrics::counter!(metric::WARMUP_TOTAL, "result" => result).increment(1);
     match seeded? {
-        Seeded::Armed => Ok(Progress::Done),
-        Seeded::Fenced { .. } => Ok(Progress::Fenced),
+        FirstSeed::Armed => Ok(Progress::Done),
+        FirstSeed::Fenced => Ok(Progress::Fenced),
+        FirstSeed::Stale => Ok(Progress::Stale),
     }
 }
 

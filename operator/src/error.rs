@@ -7,6 +7,7 @@ use ticket_core::{Code, ErrorClass, InvalidId};
 use ticket_crds::Invalid;
 use ticket_ledger::LedgerError;
 use ticket_stock::StockError;
+use ticket_warmup::WarmupError;
 
 pub(crate) type Result<T> = std::result::Result<T, OperatorError>;
 
@@ -22,6 +23,9 @@ pub enum Dependency {
     /// Kafka.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// Several of them, for the first seed.
+    #[error(transparent)]
+    Warmup(#[from] WarmupError),
 }
 
 impl Dependency {
@@ -30,6 +34,7 @@ impl Dependency {
             Self::Ledger(cause) => cause.class(),
             Self::Stock(cause) => cause.class(),
             Self::Bus(cause) => cause.class(),
+            Self::Warmup(cause) => cause.class(),
         }
     }
 
@@ -38,6 +43,7 @@ impl Dependency {
             Self::Ledger(cause) => cause.code(),
             Self::Stock(cause) => cause.code(),
             Self::Bus(cause) => cause.code(),
+            Self::Warmup(cause) => cause.code(),
         }
     }
 }

@@ -29,6 +29,7 @@ use ticket_payments::StripeClient;
 use ticket_stock::StockStore;
 use ticket_telemetry::Health;
 use ticket_telemetry::settings::Live;
+use ticket_warmup::Warmer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +62,8 @@ pub(crate) struct AdminParts {
     pub stock: StockStore,
     /// Carries managers' wishes.
     pub log: Producer,
+    /// Warms events up.
+    pub warmer: Warmer,
     /// Lag and ends of topics.
     pub kafka: BusAdmin,
     /// Reads facts for the audit.
@@ -130,6 +133,9 @@ fn managers() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
         .routes(routes!(orders::cancel))
         .routes(routes!(orders::refund))
+        .routes(routes!(warmup::run))
+        .routes(routes!(warmup::lock))
+        .routes(routes!(warmup::unlock))
 }
 
 /// All routes.

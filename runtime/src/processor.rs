@@ -9,6 +9,7 @@ mod store;
 pub use decide::Decided;
 pub use expiry::Expiry;
 pub(crate) use facts::partition_of;
+pub use store::StoreHealth;
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use ticket_bus::{
 };
 use ticket_core::ErrorClass;
 use ticket_ledger::{Ledger, LedgerError};
-use ticket_stock::{StockError, StockStore};
+use ticket_stock::StockStore;
 
 use crate::catalog::Catalog;
 use expiry::Ownership;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub order_events: String,
     /// Which partitions this process owns.
     pub expiry: Arc<Expiry>,
+    /// Whether the stock store answered last.
+    pub store: StoreHealth,
 }
 
 /// The one consumer of a partition.
@@ -58,9 +61,9 @@ pub enum ProcessError {
     /// A fact did not get out.
     #[error("facts could not be published")]
     Publish(#[source] BusError),
-    /// The stock store was not brought in line.
-    #[error("the stock store could not be brought in line")]
-    Settle(#[source] StockError),
+    /// The stock store missed a decision, and the ledger did not write down that it must be refilled.
+    #[error("the need of a warm-up could not be written down")]
+    Need(#[source] LedgerError),
     /// A bad message did not get out of the way.
     #[error("a message that cannot be read could not be put aside")]
     DeadLetter(#[source] BusError),
@@ -71,16 +74,15 @@ impl ProcessError {
         match self {
             Self::Lookup(cause) | Self::Decide(cause) => cause.class(),
             Self::Publish(cause) | Self::DeadLetter(cause) => cause.class(),
-            // The ledger has decided and everybody was told; only Redis lags, and it will be back or be refilled.
-            Self::Settle(_) => ErrorClass::Retry,
+            // The ledger has decided and everybody was told: this may not be given up.
+            Self::Need(_) => ErrorClass::Retry,
         }
     }
 
     fn code(&self) -> &'static str {
         match self {
-            Self::Lookup(cause) | Self::Decide(cause) => cause.code(),
+            Self::Lookup(cause) | Self::Decide(cause) | Self::Need(cause) => cause.code(),
             Self::Publish(cause) | Self::DeadLetter(cause) => cause.code(),
-            Self::Settle(cause) => cause.code(),
         }
     }
 }
@@ -99,38 +101,50 @@ impl PartitionProcessor {
 
     async fn decide(&self, batch: &[Record]) -> Result<Vec<Decided>, ProcessError> {
         let shared = &self.shared;
-        let work = decide::sort(shared, &self.source, batch).await?;
-        let decided = try_join_all(work.into_iter().map(|work| decide::decide(shared, work)));
-        Ok(decided.await?.into_iter().flatten().collect())
+        let mut left = decide::sort(shared, &self.source, batch).await?;
+        let mut all = Vec::with_capacity(left.len());
+        // One round is the rule; a second one only where a marker lies in the batch.
+        for round in 0..=decide::last_round(&left) {
+            let work;
+            (work, left) = decide::of_round(left, round);
+            let decided = try_join_all(work.into_iter().map(|work| decide::decide(shared, work)));
+            all.extend(decided.await?.into_iter().flatten());
+        }
+        Ok(all)
     }
 
     /// Facts first, stock store second, offset last: a crash between any two repeats what follows, and receivers drop
     /// what they have seen.
     async fn tell(&self, decided: &[Decided]) -> Result<(), ProcessError> {
         self.publish(decided).await?;
-        store::bring_in_line(&self.shared.stock, decided)
+        store::bring_in_line(&self.shared, decided)
             .await
-            .map_err(ProcessError::Settle)
+            .map_err(ProcessError::Need)
     }
 
     /// Facts of a stock shard are published in the order of their versions, also when one of them fails: what an adjustment
     /// left goes out once everything before it is out.
     async fn publish(&self, decided: &[Decided]) -> Result<(), ProcessError> {
-        self.publish_those(decided, false).await?;
-        self.publish_those(decided, true).await
+        let rounds = decided.iter().map(|decided| decided.round).max();
+        for round in 0..=rounds.unwrap_or(0) {
+            self.publish_those(decided, round, false).await?;
+            self.publish_those(decided, round, true).await?;
+        }
+        Ok(())
     }
 
-    /// Those of an adjustment, or the others.
+    /// Those of a round that are of an adjustment, or the others.
     async fn publish_those(
         &self,
         decided: &[Decided],
+        round: usize,
         of_adjustments: bool,
     ) -> Result<(), ProcessError> {
-        let those = decided
-            .iter()
-            .filter(|decided| decided.facts.adjustment.is_some() == of_adjustments);
+        let those = decided.iter().filter(|decided| {
+            decided.round == round && decided.facts.adjustment.is_some() == of_adjustments
+        });
         let topic = &self.shared.order_events;
-        let sends = those.map(|Decided { facts, traces }| async move {
+        let sends = those.map(|Decided { facts, traces, .. }| async move {
             let partition = facts::partition_of(facts.shard);
             let key = facts.shard.to_string();
             let payload = facts.encode();

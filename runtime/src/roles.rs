@@ -15,6 +15,7 @@ use ticket_payments::{StripeClient, StripeConfig};
 use ticket_stock::StockStore;
 use ticket_telemetry::settings::Sources;
 use ticket_telemetry::{Health, Metrics, Supervisor, chain, shutdown, trace};
+use ticket_warmup::Warmer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -26,10 +27,10 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Role, Settings, need};
 use crate::gauges::Gauges;
 use crate::jwks::{Ages, KeySet, KeySource};
-use crate::keeper::Keeper;
+use crate::keeper::{Reaper, Watch};
 use crate::notifier::NotifierHandler;
 use crate::payments::{Payments, PaymentsParts};
-use crate::processor::{Expiry, PartitionProcessor, Shared};
+use crate::processor::{Expiry, PartitionProcessor, Shared, StoreHealth};
 use crate::secrets::Secrets;
 use crate::sync::{ChangesHandler, RelayHandler, ResellerHandler, SyncParts};
 
@@ -151,6 +152,18 @@ impl Clients {
     }
 }
 
+impl Clients {
+    fn warmer(&self) -> Warmer {
+        Warmer::new(self.ledger.clone(), self.stock.clone(), self.log.clone())
+    }
+}
+
+/// What the lock of a warm-up shows: a name that no other process has, also on another host.
+fn holder() -> String {
+    let number: u32 = rand::random();
+    format!("keeper/{}/{number:08x}", std::process::id())
+}
+
 async fn serve(role: Role, settings: Settings, sources: &Sources) -> anyhow::Result<()> {
     let metrics = Metrics::install()?;
     let clients = Clients::connect(role, &settings).await?;
@@ -201,11 +214,14 @@ async fn serve(role: Role, settings: Settings, sources: &Sources) -> anyhow::Res
         let Clients {
             catalog,
             stock,
+            ledger,
             log,
             ..
         } = &clients;
-        let keeper = Keeper::new(catalog.clone(), stock.clone(), log.clone());
-        tasks.start("keeper", endless(keeper.run(stop.clone())));
+        let reaper = Reaper::new(catalog.clone(), stock.clone(), log.clone());
+        tasks.start("reaper", endless(reaper.run(stop.clone())));
+        let watch = Watch::new(ledger.clone(), stock.clone(), clients.warmer(), holder());
+        tasks.start("keeper", endless(watch.run(stop.clone())));
         let gauges = Gauges {
             catalog: clients.catalog.clone(),
             ledger: clients.ledger.clone(),
@@ -361,6 +377,7 @@ async fn start_admin(
         ledger: clients.ledger.clone(),
         stock: clients.stock.clone(),
         log: clients.log.clone(),
+        warmer: clients.warmer(),
         kafka: clients.kafka.clone(),
         bus: clients.bus.clone(),
         prefix: clients.prefix.clone(),
@@ -394,6 +411,7 @@ fn start_processor(
         log: Producer::new(&clients.bus, &facts)?,
         order_events: clients.prefix.order_events(),
         expiry: expiry.clone(),
+        store: StoreHealth::default(),
     });
     let group = clients.prefix.group("processor");
     let mut config = ConsumerConfig::new(clients.bus.clone(), group, clients.catalog.topics());

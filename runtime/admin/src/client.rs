@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::sse::Parser;
 use crate::{
-    AuditReport, DependenciesView, EventView, LagEntry, List, OrderView, Problem, ShardsView,
-    StockView, WarmupView, stock,
+    AuditReport, DependenciesView, EventView, LagEntry, List, LockRequest, OrderView, Problem,
+    ShardsView, StockView, UnlockRequest, WarmupView, stock,
 };
 
 /// Longest wait for a connection.
@@ -263,6 +263,36 @@ impl AdminClient {
     /// Warm-up of an event.
     pub async fn warmup(&self, event: &str) -> Result<WarmupView, AdminError> {
         self.get(&["events", event, "warmup"]).await
+    }
+
+    /// Warms an event up, and answers when that is done.
+    pub async fn run_warmup(
+        &self,
+        event: &str,
+        wish: &LockRequest,
+    ) -> Result<WarmupView, AdminError> {
+        let request = self.request(Method::POST, &["events", event, "warmup", "run"]);
+        self.answer(request.json(wish)).await
+    }
+
+    /// Holds the sale until it is unlocked.
+    pub async fn lock_warmup(
+        &self,
+        event: &str,
+        wish: &LockRequest,
+    ) -> Result<WarmupView, AdminError> {
+        let request = self.request(Method::POST, &["events", event, "warmup", "lock"]);
+        self.answer(request.json(wish)).await
+    }
+
+    /// Gives the lock back, or breaks it.
+    pub async fn unlock_warmup(
+        &self,
+        event: &str,
+        wish: &UnlockRequest,
+    ) -> Result<WarmupView, AdminError> {
+        let request = self.request(Method::POST, &["events", event, "warmup", "unlock"]);
+        self.answer(request.json(wish)).await
     }
 
     /// A page of an event's orders.

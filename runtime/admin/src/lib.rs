@@ -23,7 +23,7 @@ pub use order::{HistoryEntry, OrderView};
 pub use platform::{DependenciesView, Dependency, LagEntry, NodeView, ShardView, ShardsView};
 pub use problem::Problem;
 pub use stock::{CategoryStock, ShardStock, StockView};
-pub use warmup::{LockView, WarmupRun, WarmupView};
+pub use warmup::{LockRequest, LockView, UnlockRequest, WarmupRun, WarmupView};
 
 /// `{"items":[...],"next_cursor"}`: a page of a list. The last page has no cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

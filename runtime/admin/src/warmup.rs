@@ -53,7 +53,30 @@ pub struct WarmupRun {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// `armed`, `fenced`, `failed`; absent while it runs.
+    /// `armed` (only then the store sells with this epoch), `fenced`, `failed`, `expired`, `broken`, `released` (of a hold),
+    /// `missed` (the store missed decisions, so that a warm-up follows); absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+}
+
+/// Body of `POST /admin/v1/events/{event}/warmup/run` and `.../lock`; may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LockRequest {
+    /// Why, for people: at most 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 200))]
+    pub reason: Option<String>,
+}
+
+/// Body of `POST /admin/v1/events/{event}/warmup/unlock`; may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UnlockRequest {
+    /// Breaks the lock, whoever holds it.
+    #[serde(default)]
+    pub force: bool,
+    /// `<namespace>.<name>` once more: refused if it is another event than the path's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<String>,
 }

@@ -96,6 +96,8 @@ codes! {
         "Wait for `Retry-After`, then send the same request with the same Idempotency-Key.";
     WarmingUp "warming-up" 503 "The stock store is being refilled from the ledger, or the sale is held.",
         "Wait for `Retry-After`. `ticketctl warmup status EVENT` shows who holds the lock.";
+    WarmupLocked "warmup-locked" 409 "Somebody else holds the warm-up lock of this event.",
+        "`ticketctl warmup status EVENT` shows who and until when; `unlock --force --confirm=EVENT` breaks the lock.";
     Overloaded "overloaded" 503 "A server that is needed is down or busy.",
         "Wait for `Retry-After`, then repeat with the same Idempotency-Key. /readyz names what is down.";
     Internal "internal" 500 "Something failed that should not have.",

@@ -20,6 +20,8 @@ pub enum Command {
     Order(OrderCommand),
     /// A stock shard shall have more or fewer units.
     Adjust(Adjust),
+    /// A warm-up begins here.
+    Marker(Marker),
 }
 
 /// A buyer's order that the stock store has reserved: take `quantity` units of `shard` in the ledger.
@@ -53,6 +55,19 @@ pub struct Adjust {
     /// Units that the stock shard shall have.
     pub capacity: u32,
     /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// A warm-up of the event begins here. What lies before it in the log was decided for the epoch before; a place of an older
+/// epoch that comes after it is refused. One for each stock shard, so that a command belongs to a stock shard without
+/// exception and the order of a partition is all the barrier that is needed. A repeat changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marker {
+    /// The stock shard.
+    pub shard: StockShardId,
+    /// The epoch that the ledger's row moves to, never back.
+    pub epoch: Epoch,
+    /// When it was sent.
     pub at: Timestamp,
 }
 
@@ -143,6 +158,7 @@ impl Command {
             Self::Place(place) => place.shard,
             Self::Order(command) => command.shard,
             Self::Adjust(adjust) => adjust.shard,
+            Self::Marker(marker) => marker.shard,
         }
     }
 
@@ -152,7 +168,7 @@ impl Command {
         match self {
             Self::Place(place) => Some(place.order),
             Self::Order(command) => Some(command.order),
-            Self::Adjust(_) => None,
+            Self::Adjust(_) | Self::Marker(_) => None,
         }
     }
 

@@ -15,7 +15,7 @@ pub mod source;
 mod wire;
 
 pub use code::{Code, ErrorClass};
-pub use command::{Action, Adjust, Command, OrderCommand, Place};
+pub use command::{Action, Adjust, Command, Marker, OrderCommand, Place};
 pub use fact::{FactBatch, MoveKind, OrderRecord, Payment, ShardStock, StockCounts, StockMove};
 pub use ids::{
     Adjustment, BuyerId, CategoryName, Epoch, EventId, EventName, InvalidId, OrderId, OrderRef,

@@ -19,6 +19,7 @@ mod row;
 mod settings;
 mod shards;
 mod topology;
+mod warmups;
 
 pub use adjust::{Adjusted, AdjustmentAsked, AdjustmentPlan, AdjustmentSource, ShardLevel};
 pub use adopt::{Adopted, EventClaim};
@@ -34,3 +35,4 @@ pub use orders::{OrderCursor, OrderFilter, OrderPage};
 pub use settings::DatabaseSettings;
 pub use shards::{NewStockShard, SeedCategory, SeedView, StockShardRow};
 pub use topology::{CitusShard, Node, NodeRole, Topology};
+pub use warmups::{LockAnswer, LockWish, Warmth, Warmup, WarmupKind};

@@ -21,7 +21,7 @@ struct Function {
     delegated_by: Option<&'static str>,
 }
 
-const FUNCTIONS: [Function; 3] = [
+const FUNCTIONS: [Function; 4] = [
     Function {
         signature: "order_next(smallint,smallint)",
         definition: include_str!("../functions/order_next.sql"),
@@ -37,6 +37,11 @@ const FUNCTIONS: [Function; 3] = [
     Function {
         signature: "adjust_stock(bigint,bigint,bigint)",
         definition: include_str!("../functions/adjust_stock.sql"),
+        delegated_by: Some("p_id"),
+    },
+    Function {
+        signature: "mark_stock(bigint,bigint)",
+        definition: include_str!("../functions/mark_stock.sql"),
         delegated_by: Some("p_id"),
     },
 ];

@@ -266,6 +266,41 @@ impl Ledger {
             .await
     }
 
+    /// Orders of an event that changed after what is known of their stock shards: `seen` has the version of each. A page in
+    /// the order of their ids after `after`, at most `limit` (and 5,000); an empty page is the end.
+    pub async fn orders_changed_since(
+        &self,
+        event: EventId,
+        seen: &[(StockShardId, i64)],
+        after: Option<OrderRef>,
+        limit: u32,
+    ) -> Result<Vec<(OrderRef, OrderRecord)>> {
+        let ids: Vec<i64> = seen.iter().map(|(shard, _)| shard.get()).collect();
+        let versions: Vec<i64> = seen.iter().map(|(_, version)| *version).collect();
+        let (first, last) = OrderId::range_of(event);
+        let (since, since_shard) = after.map_or((first, 0), |at| (at.order, at.shard.get()));
+        let mut connection = self.acquire().await?;
+        let rows: Vec<OrderRow> = sqlx::query_as(select_orders!(
+            "WHERE order_id BETWEEN $3 AND $5 AND (order_id, stock_shard_id) > ($3, $4) \
+             AND stock_shard_id = ANY ($1) \
+             AND version > ($2::bigint[])[array_position($1::bigint[], stock_shard_id)] \
+             ORDER BY order_id, stock_shard_id LIMIT $6"
+        ))
+        .bind(&ids)
+        .bind(&versions)
+        .bind(since.0)
+        .bind(since_shard)
+        .bind(last.0)
+        .bind(i64::from(limit.clamp(1, PAGE_ORDERS_MAX)))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "orders that changed",
+            cause,
+        })?;
+        rows.into_iter().map(OrderRow::into_record).collect()
+    }
+
     async fn page_of_orders(
         &self,
         event: EventId,

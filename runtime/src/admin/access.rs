@@ -46,6 +46,10 @@ pub(super) struct Caller {
     pub(super) role: Option<Role>,
 }
 
+/// Who calls, for handlers that write it down.
+#[derive(Debug, Clone)]
+pub(super) struct Who(pub(super) String);
+
 /// The tokens that open the admin API.
 pub(super) struct Tokens {
     manager: Live<SecretString>,
@@ -176,6 +180,7 @@ pub(super) async fn manager(
     let who = caller
         .as_ref()
         .map_or_else(|_| "nobody".to_owned(), |caller| caller.who.clone());
+    request.extensions_mut().insert(Who(who.clone()));
     let from = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()

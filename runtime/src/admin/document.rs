@@ -23,6 +23,8 @@ problem_sets! {
     LookProblems: Unauthenticated Forbidden NotFound;
     /// Listing orders.
     ListProblems: InvalidRequest Unauthenticated Forbidden NotFound;
+    /// Acting on the warm-up lock.
+    LockProblems: InvalidRequest Unauthenticated Forbidden NotFound SaleClosed WarmupLocked;
     /// Acting on an order.
     WishProblems: Unauthenticated Forbidden NotFound IllegalTransition;
 }

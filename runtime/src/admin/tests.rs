@@ -24,13 +24,16 @@ async fn api() -> Router {
     config.acquire_timeout = Duration::from_millis(200);
     let ledger = Ledger::connect(&config).unwrap();
     let bus = BusConfig::new(NOBODY, "tests");
+    let log = Producer::new(&bus, &ProducerConfig::default()).unwrap();
+    let stock = StockConfig::new(format!("redis://{NOBODY}"));
+    let stock = StockStore::connect(&stock).await.unwrap();
+    let warmer = Warmer::new(ledger.clone(), stock.clone(), log.clone());
     router(AdminParts {
         catalog: Catalog::new(ledger.clone()),
         ledger,
-        stock: StockStore::connect(&StockConfig::new(format!("redis://{NOBODY}")))
-            .await
-            .unwrap(),
-        log: Producer::new(&bus, &ProducerConfig::default()).unwrap(),
+        stock,
+        log,
+        warmer,
         kafka: BusAdmin::connect(&bus).unwrap(),
         bus,
         prefix: TopicPrefix::default(),

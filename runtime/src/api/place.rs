@@ -16,8 +16,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use ticket_bus::Outgoing;
 use ticket_core::{
-    CategoryName, Code, Command, Money, OrderId, OrderRecord, OrderRef, Place, State as OrderState,
-    clock,
+    CategoryName, Code, Command, Epoch, Money, OrderId, OrderRecord, OrderRef, Place,
+    State as OrderState, clock,
 };
 use ticket_stock::{Reserve, Reserved, StoreRecord};
 use ticket_telemetry::trace;
@@ -146,11 +146,13 @@ pub(crate) async fn place(
         now,
         admission_per_second: event.row.admission_per_second,
     };
-    let shard = match api.reserve(&event, reserve).await? {
+    let (reserved, epoch) = api.reserve(&event, reserve).await?;
+    // The ledger counts an order by the epoch that its units were taken with, whatever the newest one is.
+    let (shard, epoch) = match reserved {
         Reserved::Fresh { shard } => {
             api.sold_out.clear(of_event, &category.name);
             api.picker.took(of_event, &category.name, offer, shard);
-            shard
+            (shard, epoch)
         }
         Reserved::Known(record) => {
             if record.category != category.name || record.quantity != quantity {
@@ -161,7 +163,7 @@ pub(crate) async fn place(
             {
                 return Ok(answer);
             }
-            record.shard
+            (record.shard, record.epoch)
         }
         Reserved::SoldOut => {
             api.sold_out.note(of_event, &category.name);
@@ -178,7 +180,7 @@ pub(crate) async fn place(
     let command = Command::Place(Place {
         order,
         shard,
-        epoch: event.epoch(),
+        epoch,
         buyer,
         quantity,
         amount_minor: amount.amount_minor,
@@ -208,9 +210,13 @@ struct Wish<'a> {
 }
 
 impl Api {
-    /// Reserves; a runtime that is behind the ledger's epoch looks again once. What is rare is boxed here and below: the
+    /// Reserves, and says with which epoch; a runtime that is behind the ledger's epoch looks again once. What is rare is boxed here and below: the
     /// future of a handler is moved several times, with everything that might happen in it.
-    async fn reserve(&self, event: &EventEntry, reserve: Reserve<'_>) -> Result<Reserved, Problem> {
+    async fn reserve(
+        &self,
+        event: &EventEntry,
+        reserve: Reserve<'_>,
+    ) -> Result<(Reserved, Epoch), Problem> {
         let reserved = self.stock.reserve(&reserve).await;
         let unreachable = |error: ticket_stock::StockError| {
             warn!(error = %ticket_telemetry::chain(&error), code = error.code(), "not reserved");
@@ -218,10 +224,10 @@ impl Api {
         };
         let reserved = reserved.map_err(unreachable)?;
         if !matches!(reserved, Reserved::OtherEpoch) {
-            return Ok(reserved);
+            return Ok((reserved, reserve.epoch));
         }
         if Box::pin(self.catalog.refresh()).await.is_err() {
-            return Ok(reserved);
+            return Ok((reserved, reserve.epoch));
         }
         match self.catalog.snapshot().event(event.name()) {
             Some(newer) if newer.epoch() > event.epoch() => {
@@ -229,11 +235,10 @@ impl Api {
                     epoch: newer.epoch(),
                     ..reserve
                 };
-                Box::pin(self.stock.reserve(&reserve))
-                    .await
-                    .map_err(unreachable)
+                let reserved = Box::pin(self.stock.reserve(&reserve)).await;
+                Ok((reserved.map_err(unreachable)?, reserve.epoch))
             }
-            Some(_) | None => Ok(reserved),
+            Some(_) | None => Ok((reserved, reserve.epoch)),
         }
     }
 

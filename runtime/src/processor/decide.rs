@@ -1,14 +1,15 @@
-//! From messages to decisions: sort a batch by stock shard, then one ledger call per stock shard, and a second one where its
-//! capacity is adjusted.
+//! From messages to decisions: sort a batch by stock shard, then one ledger call per stock shard, a second one where its
+//! capacity is adjusted, and a third one where the marker of a warm-up lies in it. A marker is a barrier: what follows it on its
+//! stock shard is work of the next round.
 
 use std::time::Instant;
 
 use metrics::{counter, histogram};
 use ticket_bus::{Record, TopicPartition};
-use ticket_core::{Adjust, Command, FactBatch, OrderRef, StockShardId, clock};
+use ticket_core::{Adjust, Command, Epoch, FactBatch, OrderRef, StockShardId, clock};
 use ticket_ledger::{Ledger, LedgerError, ShardBatch};
 use ticket_telemetry::trace;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{ProcessError, Shared, facts};
 use crate::catalog::ShardEntry;
@@ -22,6 +23,10 @@ pub(super) struct Work {
     /// The newest adjustment; older ones of the same batch are done with it. Comes after all that moves orders, so that it
     /// takes back no unit that an order before it has a right to.
     adjust: Option<Adjust>,
+    /// Comes after all that lies before it in the log, and before all that lies behind.
+    marker: Option<Epoch>,
+    /// How many markers of this stock shard lie before it in the batch.
+    round: usize,
 }
 
 /// What one ledger call decided, and whose traces are kept.
@@ -30,6 +35,8 @@ pub struct Decided {
     pub facts: FactBatch,
     /// Goes with it.
     pub traces: Traces,
+    /// Facts of a stock shard keep the order of their rounds.
+    pub round: usize,
 }
 
 /// Sorts messages by stock shard; the order within a stock shard stays. Messages that cannot be read, or are about a stock
@@ -50,17 +57,17 @@ pub(super) async fn sort(
             }
         };
         let id = command.shard();
-        let known = work.iter().position(|work| work.batch.shard == id);
+        let known = work.iter().rposition(|work| work.batch.shard == id);
         let at = if let Some(at) = known {
-            at
+            if work[at].marker.is_some() {
+                let behind = Work::new(id, work[at].shard.clone(), work[at].round + 1);
+                work.push(behind);
+                work.len() - 1
+            } else {
+                at
+            }
         } else if let Some(entry) = look_up(shared, source, id).await? {
-            let batch = empty(id, &entry);
-            work.push(Work {
-                shard: entry,
-                batch,
-                traces: Traces::default(),
-                adjust: None,
-            });
+            work.push(Work::new(id, entry, 0));
             work.len() - 1
         } else {
             put_aside(shared, source, record, "unknown stock shard").await?;
@@ -80,6 +87,7 @@ pub(super) async fn sort(
         match command {
             Command::Place(place) => work[at].batch.places.push(place),
             Command::Order(command) => work[at].batch.commands.push(command),
+            Command::Marker(marker) => work[at].marker = Some(marker.epoch),
             Command::Adjust(adjust) => {
                 let known = &mut work[at].adjust;
                 if known
@@ -92,6 +100,29 @@ pub(super) async fn sort(
         }
     }
     Ok(work)
+}
+
+impl Work {
+    fn new(id: StockShardId, shard: ShardEntry, round: usize) -> Self {
+        Self {
+            batch: empty(id, &shard),
+            shard,
+            traces: Traces::default(),
+            adjust: None,
+            marker: None,
+            round,
+        }
+    }
+}
+
+/// The last round that there is.
+pub(super) fn last_round(work: &[Work]) -> usize {
+    work.iter().map(|work| work.round).max().unwrap_or(0)
+}
+
+/// The work of one round, in its order, and what is left.
+pub(super) fn of_round(work: Vec<Work>, round: usize) -> (Vec<Work>, Vec<Work>) {
+    work.into_iter().partition(|work| work.round == round)
 }
 
 fn empty(shard: StockShardId, entry: &ShardEntry) -> ShardBatch {
@@ -154,6 +185,7 @@ pub(super) async fn decide(shared: &Shared, work: Work) -> Result<Vec<Decided>, 
 
 async fn decide_all(ledger: &Ledger, work: Work) -> Result<Vec<Decided>, LedgerError> {
     let mut decided = Vec::with_capacity(1);
+    let (id, round, marker) = (work.batch.shard, work.round, work.marker);
     if !work.batch.places.is_empty() || !work.batch.commands.is_empty() {
         let begun = Instant::now();
         let (spans, traces) = spans(&work);
@@ -164,10 +196,13 @@ async fn decide_all(ledger: &Ledger, work: Work) -> Result<Vec<Decided>, LedgerE
         let only_flagged = facts::only_flagged(&work.batch);
         let facts = facts::facts(&work.shard, work.batch, applied);
         facts::count(&facts, &only_flagged);
-        decided.push(Decided { facts, traces });
+        decided.push(Decided {
+            facts,
+            traces,
+            round,
+        });
     }
     if let Some(Adjust {
-        shard: id,
         adjustment,
         capacity,
         ..
@@ -177,7 +212,12 @@ async fn decide_all(ledger: &Ledger, work: Work) -> Result<Vec<Decided>, LedgerE
         decided.push(Decided {
             facts: facts::of_adjustment(&work.shard, id, &adjusted),
             traces: Traces::default(),
+            round,
         });
+    }
+    if let Some(epoch) = marker {
+        let at = ledger.mark(id, epoch).await?;
+        debug!(shard = %id, marker = %epoch, epoch = %at, "marker met");
     }
     Ok(decided)
 }

@@ -4,99 +4,113 @@
 //! units again takes them back; a changed capacity changes both sides by as much. Each is idempotent, by the order's
 //! record or the adjustment's number, and fenced by the epoch of the ledger's row.
 
-use ticket_core::machine::Units;
-use ticket_core::{FactBatch, OrderId, OrderRecord, Reason, ShardStock, State};
-use ticket_stock::{Claim, Claimed, Readjusted, Release, Released, StockError, StockStore};
-use tracing::debug;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use super::Decided;
+use ticket_core::{FactBatch, ShardStock};
+use ticket_ledger::LedgerError;
+use ticket_stock::{Changes, Claimed, Readjusted, Released, StockError, StockStore};
+use ticket_telemetry::chain;
+use tracing::{debug, info, warn};
 
-pub(super) async fn bring_in_line(
-    stock: &StockStore,
-    decided: &[Decided],
-) -> Result<(), StockError> {
-    for Decided { facts, .. } in decided {
-        let changes = Changes::of(facts);
-        let (event, category, epoch) = (facts.event, &facts.category, facts.epoch);
-        // Only takes them off the reaper's list: if it fails, the reaper asks, and they are settled then.
-        if !changes.settled.is_empty()
-            && let Err(error) = stock.settle(event, epoch, &changes.settled).await
-        {
-            debug!(error = %ticket_telemetry::chain(&error), "orders not settled");
+use super::{Decided, Shared};
+
+/// How long a batch waits for a stock store that has just gone away: as long as a connection needs to be made again. What is
+/// longer is an outage, and in an outage orders are still decided.
+const STORE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Between two tries within that time.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// Whether the stock store answered last. While it does not, batches do not wait for it: each tries once.
+#[derive(Debug, Default)]
+pub struct StoreHealth {
+    is_down: AtomicBool,
+}
+
+/// A dead stock store stops no decision: what it could not be told within [`STORE_WAIT_MAX`] becomes the need of a warm-up in
+/// the ledger, before the batch counts as done. So nothing is lost when the store was only out of reach and comes back with
+/// all its data: it is refilled all the same.
+///
+/// # Errors
+/// The ledger's, if that could not be written down. The same batch comes again.
+pub(super) async fn bring_in_line(shared: &Shared, decided: &[Decided]) -> Result<(), LedgerError> {
+    let health = &shared.store;
+    let begun = Instant::now();
+    let mut done = 0;
+    loop {
+        let Err(error) = tell(&shared.stock, decided, &mut done).await else {
+            health.is_down.store(false, Ordering::Relaxed);
+            return Ok(());
+        };
+        let was_down = health.is_down.load(Ordering::Relaxed);
+        if !was_down && begun.elapsed() < STORE_WAIT_MAX {
+            tokio::time::sleep(TRY_AGAIN_AFTER).await;
+            continue;
         }
-        if !changes.released.is_empty() {
-            for outcome in stock
-                .release(event, category, epoch, &changes.released)
-                .await?
-            {
-                report_release(facts, outcome);
+        health.is_down.store(true, Ordering::Relaxed);
+        if !was_down {
+            warn!(error = %chain(&error), code = error.code(), "the stock store misses decisions and will be refilled");
+        }
+        let events: HashSet<_> = decided[done..].iter().map(|one| one.facts.event).collect();
+        for event in events {
+            let holder = concat!("processor/", env!("CARGO_PKG_VERSION"));
+            let reason = "the stock store did not answer while orders were decided";
+            if shared.ledger.need_warmup(event, holder, reason).await? {
+                info!(%event, "warm-up needed");
             }
         }
-        if !changes.claimed.is_empty() {
-            for outcome in stock
-                .claim(event, category, epoch, &changes.claimed)
-                .await?
-            {
-                report_claim(facts, outcome);
-            }
-        }
-        if let Some(adjustment) = facts.adjustment {
-            let stock_shard = ShardStock {
-                shard: facts.shard,
-                available: facts.stock.available,
-                capacity: facts.stock.capacity,
-                adjustment,
-            };
-            for outcome in stock.adjust(event, category, epoch, &[stock_shard]).await? {
-                report_adjustment(facts, outcome);
-            }
-        }
+        return Ok(());
+    }
+}
+
+/// Tells the store what was decided; `done` counts what it has heard.
+async fn tell(stock: &StockStore, decided: &[Decided], done: &mut usize) -> Result<(), StockError> {
+    while let Some(Decided { facts, .. }) = decided.get(*done) {
+        tell_one(stock, facts).await?;
+        *done += 1;
     }
     Ok(())
 }
 
-/// What one batch of facts means for the stock store.
-#[derive(Default)]
-struct Changes {
-    settled: Vec<OrderId>,
-    released: Vec<Release>,
-    claimed: Vec<Claim>,
-}
-
-impl Changes {
-    fn of(facts: &FactBatch) -> Self {
-        let mut changes = Self::default();
-        for order in &facts.orders {
-            let (id, shard, quantity) = (order.order, facts.shard, order.quantity);
-            match order.state.units() {
-                Units::Held | Units::Sold if was_claimed(order) => {
-                    let buyer = order.buyer.clone();
-                    changes.claimed.push(Claim {
-                        order: id,
-                        shard,
-                        quantity,
-                        buyer,
-                    });
-                }
-                Units::Held | Units::Sold => changes.settled.push(id),
-                Units::Free => changes.released.push(Release {
-                    order: id,
-                    shard,
-                    quantity,
-                    buyer: order.buyer.clone(),
-                    // Reserved at an epoch whose counts are gone: the seed has counted without it.
-                    credit: order.reason != Some(Reason::StaleEpoch),
-                }),
-            }
-        }
-        changes
+async fn tell_one(stock: &StockStore, facts: &FactBatch) -> Result<(), StockError> {
+    let changes = Changes::of(facts.shard, &facts.orders);
+    let (event, category, epoch) = (facts.event, &facts.category, facts.epoch);
+    // Only takes them off the reaper's list: if it fails, the reaper asks, and they are settled then.
+    if !changes.settled.is_empty()
+        && let Err(error) = stock.settle(event, epoch, &changes.settled).await
+    {
+        debug!(error = %chain(&error), "orders not settled");
     }
-}
-
-/// Did late money claim the order's units again after they had gone back?
-fn was_claimed(order: &OrderRecord) -> bool {
-    let ends = [State::Expired, State::Cancelled, State::PaymentFailed];
-    ends.into_iter().any(|end| order.passed.contains(end))
+    if !changes.released.is_empty() {
+        for outcome in stock
+            .release(event, category, epoch, &changes.released)
+            .await?
+        {
+            report_release(facts, outcome);
+        }
+    }
+    if !changes.claimed.is_empty() {
+        for outcome in stock
+            .claim(event, category, epoch, &changes.claimed)
+            .await?
+        {
+            report_claim(facts, outcome);
+        }
+    }
+    if let Some(adjustment) = facts.adjustment {
+        let stock_shard = ShardStock {
+            shard: facts.shard,
+            available: facts.stock.available,
+            capacity: facts.stock.capacity,
+            adjustment,
+        };
+        for outcome in stock.adjust(event, category, epoch, &[stock_shard]).await? {
+            report_adjustment(facts, outcome);
+        }
+    }
+    Ok(())
 }
 
 fn report_release(facts: &FactBatch, outcome: Released) {

@@ -14,6 +14,7 @@
 mod config;
 mod connection;
 mod error;
+mod follow;
 mod library;
 mod record;
 mod reply;
@@ -29,6 +30,7 @@ pub use config::{
     PIPELINE_COMMANDS_MAX, RESPONSE_TIMEOUT, StockConfig, TCP_USER_TIMEOUT,
 };
 pub use error::StockError;
+pub use follow::Changes;
 pub use library::{LIBRARY, SOURCE};
 pub use record::StoreRecord;
 pub use reserve::{Reserve, Reserved};

@@ -2,25 +2,26 @@
 
 /// Name of the library. A change that an older program could not live with gets a new name (and new function names), so
 /// that both can be on one server; loading over a library of the same name would disarm every event.
-pub const LIBRARY: &str = "ticket_stock_v2";
+pub const LIBRARY: &str = "ticket_stock_v3";
 
 /// The library. Only ever called with FCALL: a client that reloads scripts by itself revives stale stock.
 pub const SOURCE: &str = include_str!("stock.lua");
 
-pub(crate) const RESERVE: &str = "st2_reserve";
-pub(crate) const RELEASE: &str = "st2_release";
-pub(crate) const CLAIM: &str = "st2_claim";
-pub(crate) const ADJUST: &str = "st2_adjust";
-pub(crate) const SETTLE: &str = "st2_settle";
-pub(crate) const STAGE: &str = "st2_stage";
-pub(crate) const SEED: &str = "st2_seed";
-pub(crate) const CLOSE: &str = "st2_close";
-pub(crate) const STATE: &str = "st2_state";
-pub(crate) const COUNTS: &str = "st2_counts";
-pub(crate) const RECORD: &str = "st2_record";
-pub(crate) const KNOWN: &str = "st2_known";
-pub(crate) const PENDING: &str = "st2_pending";
-pub(crate) const PENDING_COUNT: &str = "st2_pending_count";
+pub(crate) const RESERVE: &str = "st3_reserve";
+pub(crate) const RELEASE: &str = "st3_release";
+pub(crate) const CLAIM: &str = "st3_claim";
+pub(crate) const ADJUST: &str = "st3_adjust";
+pub(crate) const SETTLE: &str = "st3_settle";
+pub(crate) const STAGE: &str = "st3_stage";
+pub(crate) const SEED: &str = "st3_seed";
+pub(crate) const CLOSE: &str = "st3_close";
+pub(crate) const DISARM: &str = "st3_disarm";
+pub(crate) const STATE: &str = "st3_state";
+pub(crate) const COUNTS: &str = "st3_counts";
+pub(crate) const RECORD: &str = "st3_record";
+pub(crate) const KNOWN: &str = "st3_known";
+pub(crate) const PENDING: &str = "st3_pending";
+pub(crate) const PENDING_COUNT: &str = "st3_pending_count";
 
 #[cfg(test)]
 mod tests {
@@ -37,6 +38,7 @@ mod tests {
             STAGE,
             SEED,
             CLOSE,
+            DISARM,
             STATE,
             COUNTS,
             RECORD,

@@ -23,6 +23,8 @@ pub struct StoreRecord {
     pub epoch: Epoch,
     /// When it was reserved, by the clock of the API; to the microsecond.
     pub reserved_at: Timestamp,
+    /// Version of the ledger's newest decision that the store has met; 0 before the first.
+    pub version: i64,
     /// Nobody said yet that the ledger decided it.
     pub pending: bool,
     /// The ledger decided that it does not have its units (any more).
@@ -39,9 +41,9 @@ impl StoreRecord {
         Self::parse(order, reply::text(record)?, is_pending).ok_or_else(|| reply::unexpected(value))
     }
 
-    /// Reads `mark|category|shard|quantity|epoch|time|buyer`. The buyer may contain `|`.
+    /// Reads `mark|category|shard|quantity|epoch|time|version|buyer`. The buyer may contain `|`.
     pub(crate) fn parse(order: OrderId, text: &str, pending: bool) -> Option<Self> {
-        let mut words = text.splitn(7, '|');
+        let mut words = text.splitn(8, '|');
         let voided = match words.next()? {
             "R" => false,
             "V" => true,
@@ -54,6 +56,7 @@ impl StoreRecord {
             quantity: words.next()?.parse().ok()?,
             epoch: Epoch(words.next()?.parse().ok()?),
             reserved_at: Timestamp::from_microsecond(words.next()?.parse().ok()?).ok()?,
+            version: words.next()?.parse().ok()?,
             buyer: BuyerId::new(words.next()?).ok()?,
             pending,
             voided,
@@ -74,7 +77,7 @@ mod tests {
     fn a_record_reads_back_with_bars_in_the_buyer() {
         let order = OrderId(uuid::Uuid::from_u128(1));
         let record =
-            StoreRecord::parse(order, "R|vip|7|2|3|1700000000000001|google|a|b", true).unwrap();
+            StoreRecord::parse(order, "R|vip|7|2|3|1700000000000001|9|google|a|b", true).unwrap();
         assert_eq!(record.buyer.as_str(), "google|a|b");
         assert_eq!(record.category.as_str(), "vip");
         assert_eq!(
@@ -82,6 +85,7 @@ mod tests {
             (7, 2, Epoch(3))
         );
         assert_eq!(record.reserved_at.as_microsecond(), 1_700_000_000_000_001);
+        assert_eq!(record.version, 9);
         assert!(record.pending && !record.voided);
     }
 
@@ -91,12 +95,13 @@ mod tests {
         for text in [
             "",
             "R",
-            "X|vip|7|2|3|0|b",
-            "R|VIP|7|2|3|0|b",
-            "R|vip|0|2|3|0|b",
-            "R|vip|7|-2|3|0|b",
-            "R|vip|7|2|3|0|",
-            "R|vip|7|2|3|0",
+            "X|vip|7|2|3|0|0|b",
+            "R|VIP|7|2|3|0|0|b",
+            "R|vip|0|2|3|0|0|b",
+            "R|vip|7|-2|3|0|0|b",
+            "R|vip|7|2|3|0|x|b",
+            "R|vip|7|2|3|0|0|",
+            "R|vip|7|2|3|0|0",
         ] {
             assert_eq!(StoreRecord::parse(order, text, false), None, "{text}");
         }

@@ -85,6 +85,7 @@ impl StockStore {
                     .arg(record.quantity)
                     .arg(record.epoch.0)
                     .arg(micros(record.reserved_at))
+                    .arg(record.version)
                     .arg(record.buyer.as_str());
             }
             let reply = self.connection.call(&call).await.map_err(failed)?;
@@ -142,6 +143,20 @@ impl StockStore {
             by if by > 0 => Ok(Seeded::Fenced { by: Epoch(by) }),
             _ => Err(failed(reply::unexpected(&reply))),
         }
+    }
+
+    /// Nothing is sold by an epoch before `epoch` from now on: buyers hear at once that the store warms up, instead of being
+    /// turned down behind the marker. Does nothing to this epoch and newer ones.
+    pub async fn disarm(&self, event: EventId, epoch: Epoch) -> Result<(), StockError> {
+        let failed = |cause| StockError::Seed {
+            event,
+            epoch,
+            cause,
+        };
+        let mut call = fcall(library::DISARM, &[&StockKeys::new(event).orders()]);
+        call.arg(epoch.0);
+        self.connection.call(&call).await.map_err(failed)?;
+        Ok(())
     }
 
     /// The end of a sale: disarms the event and drops what the store knows of it. Idempotent.

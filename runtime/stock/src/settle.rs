@@ -29,8 +29,8 @@ pub struct Release {
     pub quantity: u32,
     /// Who wanted them.
     pub buyer: BuyerId,
-    /// Whether the units can be bought again. Without: the ledger had fewer units than the store.
-    pub credit: bool,
+    /// Version of the ledger's decision.
+    pub version: i64,
 }
 
 /// What became of a release.
@@ -38,9 +38,11 @@ pub struct Release {
 pub enum Released {
     /// The units can be bought again.
     Credited,
-    /// Void, without giving units back; a reservation that is still on its way finds the tombstone.
+    /// The store did not know the order, so that no unit was taken for it; a reservation that is still on its way finds the
+    /// tombstone.
     Tombstoned,
-    /// It was void before: a repeat.
+    /// Nothing: it was void before (a repeat), or something newer is known of it, or the order with this id is on another
+    /// stock shard.
     AlreadyVoid,
     /// The event is not armed; the next seed counts it.
     NotArmed,
@@ -61,6 +63,8 @@ pub struct Claim {
     pub quantity: u32,
     /// Who has them.
     pub buyer: BuyerId,
+    /// Version of the ledger's decision.
+    pub version: i64,
 }
 
 /// What became of a claim.
@@ -68,7 +72,8 @@ pub struct Claim {
 pub enum Claimed {
     /// The units were taken; the count may be below zero until the ledger refused what was reserved meanwhile.
     Taken,
-    /// The order had its units: a repeat.
+    /// Nothing: the order had its units (a repeat), or something newer is known of it, or the order with this id is on another
+    /// stock shard.
     HasThem,
     /// The event is not armed; the next seed counts it.
     NotArmed,
@@ -125,10 +130,11 @@ impl StockStore {
         Ok(outcomes)
     }
 
-    /// Takes the units of orders away, with or without giving them back to the stock. All orders are of one category.
-    /// `epoch` is that of the ledger's row in the transaction that decided. Answers in the order of `releases`.
+    /// Takes the units of orders away and gives them back to the stock, if the store had taken them for these orders. All
+    /// orders are of one category. `epoch` is that of the ledger's row in the transaction that decided. Answers in the order of
+    /// `releases`.
     ///
-    /// Idempotent by the order's record. A batch of more than [`RELEASE_BATCH_ORDERS`] is several calls; after an error
+    /// Idempotent by the order's record, and what an older version says is dropped. A batch of more than [`RELEASE_BATCH_ORDERS`] is several calls; after an error
     /// repeat the whole.
     pub async fn release(
         &self,
@@ -149,7 +155,7 @@ impl StockStore {
                 call.arg(release.order.to_string())
                     .arg(release.shard.get())
                     .arg(release.quantity)
-                    .arg(u8::from(release.credit))
+                    .arg(release.version)
                     .arg(release.buyer.as_str());
             }
             let reply = self.connection.call(&call).await.map_err(failed)?;
@@ -178,6 +184,7 @@ impl StockStore {
                 call.arg(claim.order.to_string())
                     .arg(claim.shard.get())
                     .arg(claim.quantity)
+                    .arg(claim.version)
                     .arg(claim.buyer.as_str());
             }
             let reply = self.connection.call(&call).await.map_err(failed)?;

@@ -1,4 +1,4 @@
-#!lua name=ticket_stock_v2
+#!lua name=ticket_stock_v3
 -- The fast gate in front of the ledger. One call is one atomic step.
 --
 -- armed[o] = epoch that THIS server process was seeded with, by the event's orders key. It lives only in the Lua state
@@ -12,8 +12,12 @@
 --   p  order id -> time, of orders that nobody decided yet
 --   b  buyer -> units held and paid, over all categories
 --   c  stock shard id -> adjustment|capacity that its count contains
--- A record: mark|category|shard|quantity|epoch|time|buyer. Mark R = has its units, V = void. The buyer stands last,
--- because identity providers use '|' in their ids. Times are microseconds since 1970 by the caller's clock.
+-- A record: mark|category|shard|quantity|epoch|time|version|buyer. Mark R = has its units, V = void. The version is that of
+-- the ledger's newest decision that was met here, 0 before the first: what an older one says is dropped. The buyer stands
+-- last, because identity providers use '|' in their ids. Times are microseconds since 1970 by the caller's clock.
+--
+-- Law, per stock shard: count + units of the records with mark R = capacity. So units come back only with a record that
+-- has them: an order that is not known here was never taken off a count.
 --
 -- Lua does not roll back: every function checks all that it was given before its first write.
 local armed = {}
@@ -56,13 +60,14 @@ local function category_of(h)
   return h and string.match(h, '^{st:[%x%-]+}:([a-z0-9-]+):h$')
 end
 
-local function to_record(mark, category, shard, quantity, epoch, at, buyer)
-  return mark .. '|' .. category .. '|' .. shard .. '|' .. quantity .. '|' .. epoch .. '|' .. at .. '|' .. buyer
+local function to_record(mark, category, shard, quantity, epoch, at, version, buyer)
+  return mark .. '|' .. category .. '|' .. shard .. '|' .. quantity .. '|' .. epoch .. '|' .. at .. '|' .. version
+    .. '|' .. buyer
 end
 
--- mark, category, shard, quantity, epoch, time, buyer
+-- mark, category, shard, quantity, epoch, time, version, buyer
 local function of_record(r)
-  return string.match(r, '^([RV])|([a-z0-9-]+)|(%d+)|(%d+)|(%d+)|(%d+)|(.+)$')
+  return string.match(r, '^([RV])|([a-z0-9-]+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(.+)$')
 end
 
 -- Seeded in this life, and the data is still the one that was seeded.
@@ -151,7 +156,7 @@ local function reserve(K, A)
     if now.count >= rate then return known(O, P, id) or TOO_FAST end
   end
 
-  if redis.call('HSETNX', O, id, to_record('R', category, s, A[3], epoch, at, buyer)) == 0 then
+  if redis.call('HSETNX', O, id, to_record('R', category, s, A[3], epoch, at, '0', buyer)) == 0 then
     return known(O, P, id)                  -- the same order again: nothing is taken
   end
   if limit > 0 and redis.call('HINCRBY', B, buyer, A[3]) > limit then
@@ -167,9 +172,9 @@ local function reserve(K, A)
 end
 
 -- The ledger decided that these orders do not have their units (any more).
--- KEYS h o p b   ARGV epoch, time, then for each order: order, stock shard, quantity, credit (1) or not (0), buyer
--- Without credit: the ledger had fewer units than this store, so the units do not come back.
--- reply: array with, for each order, 1 credited, 2 void without credit, 0 was void already; or one integer < 0 for all
+-- KEYS h o p b   ARGV epoch, time, then for each order: order, stock shard, quantity, version, buyer
+-- reply: array with, for each order, 1 its units came back, 2 only remembered as void, 0 nothing: it was void, or something
+-- newer is known of it, or the order of this id is on another stock shard; or one integer < 0 for all
 local function release(K, A)
   local H, O, P, B = K[1], K[2], K[3], K[4]
   local epoch, at, category = A[1], A[2], category_of(H)
@@ -183,7 +188,7 @@ local function release(K, A)
     if not is_order(A[i]) then return bad('order') end
     if not whole(A[i + 1], 1) then return bad('stock shard') end
     if not whole(A[i + 2], 1) then return bad('quantity') end
-    if A[i + 3] ~= '0' and A[i + 3] ~= '1' then return bad('credit') end
+    if not whole(A[i + 3], 0) then return bad('version') end
     if not is_buyer(A[i + 4]) then return bad('buyer') end
     ids[#ids + 1] = A[i]
   end
@@ -200,27 +205,31 @@ local function release(K, A)
   local replies, seen, has_credit = {}, {}, false
   for n = 1, orders do
     local i = 5 * n - 2
-    local id, s, q, credit, buyer = A[i], A[i + 1], A[i + 2], A[i + 3] == '1', A[i + 4]
+    local id, s, q, v, buyer = A[i], A[i + 1], A[i + 2], A[i + 3], A[i + 4]
     local r = records[n]
-    if seen[id] or (r and string.sub(r, 1, 1) == 'V') then
+    if seen[id] then
       replies[n] = 0
+    elseif r then
+      seen[id] = true
+      replies[n] = 0
+      local mark, _, rs, rq, re, rat, rv, rbuyer = of_record(r)
+      -- An order of another stock shard is another row of the ledger, although it has the same id.
+      if rs == s and tonumber(rv) <= tonumber(v) then
+        redis.call('HSET', O, id, to_record('V', category, rs, rq, re, rat, v, rbuyer))
+        redis.call('HDEL', P, id)
+        if mark == 'R' then
+          take_from_buyer(B, rbuyer, rq)
+          redis.call('HINCRBY', H, rs, rq)
+          has_credit = true
+          replies[n] = 1
+        end
+      end
     else
       seen[id] = true
-      if r then
-        local _
-        _, _, s, q, _, _, buyer = of_record(r)
-        redis.call('HSET', O, id, 'V' .. string.sub(r, 2))
-        take_from_buyer(B, buyer, q)
-      else
-        -- The tombstone meets a reservation that is still on its way. The buyer's total never counted this order.
-        redis.call('HSET', O, id, to_record('V', category, s, q, epoch, at, buyer))
-      end
+      -- The tombstone meets a reservation that is still on its way. Neither count nor buyer's total has this order.
+      redis.call('HSET', O, id, to_record('V', category, s, q, epoch, at, v, buyer))
       redis.call('HDEL', P, id)
-      if credit then
-        redis.call('HINCRBY', H, s, q)
-        has_credit = true
-      end
-      replies[n] = credit and 1 or 2
+      replies[n] = 2
     end
   end
   if has_credit then redis.call('HDEL', H, 'x') end
@@ -229,22 +238,24 @@ end
 
 -- The ledger gave these orders units that this store had given back: money came after the hold had ended. The count may
 -- fall below zero until the reservations that were made meanwhile are refused by the ledger.
--- KEYS h o p b   ARGV epoch, time, then for each order: order, stock shard, quantity, buyer
--- reply: array with, for each order, 1 taken, 0 had them already; or one integer < 0 for all
+-- KEYS h o p b   ARGV epoch, time, then for each order: order, stock shard, quantity, version, buyer
+-- reply: array with, for each order, 1 taken, 0 nothing: it had them, or something newer is known of it, or the order of this
+-- id is on another stock shard; or one integer < 0 for all
 local function claim(K, A)
   local H, O, P, B = K[1], K[2], K[3], K[4]
   local epoch, at, category = A[1], A[2], category_of(H)
-  local orders = (#A - 2) / 4
+  local orders = (#A - 2) / 5
   if #K ~= 4 or not category then return bad('keys of claim') end
   if not whole(epoch, 1) then return bad('epoch') end
   if not whole(at, 0) then return bad('time') end
   if orders < 1 or orders % 1 ~= 0 or orders > BATCH_MAX then return bad('number of orders') end
   local ids = {}
-  for i = 3, #A, 4 do
+  for i = 3, #A, 5 do
     if not is_order(A[i]) then return bad('order') end
     if not whole(A[i + 1], 1) then return bad('stock shard') end
     if not whole(A[i + 2], 1) then return bad('quantity') end
-    if not is_buyer(A[i + 3]) then return bad('buyer') end
+    if not whole(A[i + 3], 0) then return bad('version') end
+    if not is_buyer(A[i + 4]) then return bad('buyer') end
     ids[#ids + 1] = A[i]
   end
   local no = refusal(H, O, epoch)
@@ -260,24 +271,28 @@ local function claim(K, A)
   local replies, seen = {}, {}
   redis.call('HDEL', H, 'x')                -- a claim may take the last units, which the next scan shall notice
   for n = 1, orders do
-    local i = 4 * n - 1
-    local id, s, q, buyer = A[i], A[i + 1], A[i + 2], A[i + 3]
+    local i = 5 * n - 2
+    local id, s, q, v, buyer = A[i], A[i + 1], A[i + 2], A[i + 3], A[i + 4]
     local r = records[n]
-    if seen[id] or (r and string.sub(r, 1, 1) == 'R') then
+    local mark, _, rs, rq, re, rat, rv, rbuyer
+    if r then mark, _, rs, rq, re, rat, rv, rbuyer = of_record(r) end
+    if seen[id] or r and (rs ~= s or tonumber(rv) > tonumber(v)) then
       replies[n] = 0
     else
       seen[id] = true
       if r then
-        local _
-        _, _, s, q, _, _, buyer = of_record(r)
-        redis.call('HSET', O, id, 'R' .. string.sub(r, 2))
+        q, buyer = rq, rbuyer
+        redis.call('HSET', O, id, to_record('R', category, rs, rq, re, rat, v, rbuyer))
       else
-        redis.call('HSET', O, id, to_record('R', category, s, q, epoch, at, buyer))
+        redis.call('HSET', O, id, to_record('R', category, s, q, epoch, at, v, buyer))
       end
       redis.call('HDEL', P, id)
-      give_to_buyer(B, buyer, q)
-      redis.call('HINCRBY', H, s, '-' .. q)
-      replies[n] = 1
+      replies[n] = 0
+      if mark ~= 'R' then
+        give_to_buyer(B, buyer, q)
+        redis.call('HINCRBY', H, s, '-' .. q)
+        replies[n] = 1
+      end
     end
   end
   return replies
@@ -333,14 +348,14 @@ end
 
 -- Fills what the seed swaps in. The same batch again changes nothing.
 -- KEYS staged o, staged b   ARGV seconds until both are dropped if no seed comes, then for each order:
--- mark, order, category, stock shard, quantity, epoch, time, buyer
+-- mark, order, category, stock shard, quantity, epoch, time, version, buyer
 -- reply: how many orders are staged
 local function stage(K, A)
-  local orders = (#A - 1) / 8
+  local orders = (#A - 1) / 9
   if #K ~= 2 then return bad('keys of stage') end
   if not whole(A[1], 1) then return bad('seconds to keep') end
   if orders < 1 or orders % 1 ~= 0 or orders > BATCH_MAX then return bad('number of orders') end
-  for i = 2, #A, 8 do
+  for i = 2, #A, 9 do
     if A[i] ~= 'R' and A[i] ~= 'V' then return bad('mark') end
     if not is_order(A[i + 1]) then return bad('order') end
     if not string.find(A[i + 2], '^[a-z0-9-]+$') then return bad('category') end
@@ -348,12 +363,13 @@ local function stage(K, A)
     if not whole(A[i + 4], 1) then return bad('quantity') end
     if not whole(A[i + 5], 1) then return bad('epoch') end
     if not whole(A[i + 6], 0) then return bad('time') end
-    if not is_buyer(A[i + 7]) then return bad('buyer') end
+    if not whole(A[i + 7], 0) then return bad('version') end
+    if not is_buyer(A[i + 8]) then return bad('buyer') end
   end
-  for i = 2, #A, 8 do
-    local r = to_record(A[i], A[i + 2], A[i + 3], A[i + 4], A[i + 5], A[i + 6], A[i + 7])
+  for i = 2, #A, 9 do
+    local r = to_record(A[i], A[i + 2], A[i + 3], A[i + 4], A[i + 5], A[i + 6], A[i + 7], A[i + 8])
     if redis.call('HSETNX', K[1], A[i + 1], r) == 1 and A[i] == 'R' then
-      give_to_buyer(K[2], A[i + 7], A[i + 4])
+      give_to_buyer(K[2], A[i + 8], A[i + 4])
     end
   end
   redis.call('EXPIRE', K[1], A[1])
@@ -431,6 +447,16 @@ local function close(K)
   return 1
 end
 
+-- KEYS o   ARGV epoch   Nothing is sold any more by an older epoch. The data stays for whoever looks.
+-- reply: 1 disarmed, 0 it was not armed with an older one
+local function disarm(K, A)
+  if #K ~= 1 or #A ~= 1 or not whole(A[1], 1) then return bad('arguments of disarm') end
+  local e = armed[K[1]]
+  if not e or tonumber(e) >= tonumber(A[1]) then return 0 end
+  armed[K[1]], admitted[K[1]] = nil, nil
+  return 1
+end
+
 -- KEYS o   reply: the armed epoch, or nil
 local function state(K)
   if #K ~= 1 then return bad('keys of state') end
@@ -501,20 +527,21 @@ local function pending_count(K)
   return is_armed(K[1]) and redis.call('HLEN', K[2]) or 0
 end
 
-redis.register_function('st2_reserve', reserve)
-redis.register_function('st2_release', release)
-redis.register_function('st2_claim', claim)
-redis.register_function('st2_adjust', adjust)
-redis.register_function('st2_settle', settle)
-redis.register_function('st2_stage', stage)
-redis.register_function('st2_seed', seed)
-redis.register_function('st2_close', close)
+redis.register_function('st3_reserve', reserve)
+redis.register_function('st3_release', release)
+redis.register_function('st3_claim', claim)
+redis.register_function('st3_adjust', adjust)
+redis.register_function('st3_settle', settle)
+redis.register_function('st3_stage', stage)
+redis.register_function('st3_seed', seed)
+redis.register_function('st3_close', close)
+redis.register_function('st3_disarm', disarm)
 local function register_reader(name, callback)
   redis.register_function{ function_name = name, callback = callback, flags = { 'no-writes' } }
 end
-register_reader('st2_state', state)
-register_reader('st2_counts', counts)
-register_reader('st2_record', record)
-register_reader('st2_known', known_of)
-register_reader('st2_pending', pending)
-register_reader('st2_pending_count', pending_count)
+register_reader('st3_state', state)
+register_reader('st3_counts', counts)
+register_reader('st3_record', record)
+register_reader('st3_known', known_of)
+register_reader('st3_pending', pending)
+register_reader('st3_pending_count', pending_count)

@@ -46,7 +46,7 @@ async fn the_audit_holds_and_sees_a_unit_too_many_in_the_store() {
         shard: id.shard,
         quantity: 2,
         buyer: BuyerId::new("ann").unwrap(),
-        credit: true,
+        version: i64::from(u32::MAX),
     };
     let seat = CategoryName::new("seat").unwrap();
     sale.stock

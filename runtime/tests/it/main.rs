@@ -37,6 +37,8 @@ mod settings;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
+mod warmups;
+#[cfg(test)]
 mod way;
 #[cfg(test)]
 mod webhooks;

@@ -100,7 +100,7 @@ async fn every_metric_of_the_contract_is_there_after_a_sale_with_its_labels() {
         shard: id.shard,
         quantity: 2,
         buyer: BuyerId::new("ann").unwrap(),
-        credit: true,
+        version: i64::from(u32::MAX),
     };
     let seat = CategoryName::new("seat").unwrap();
     sale.stock

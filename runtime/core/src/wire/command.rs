@@ -1,7 +1,7 @@
 //! Commands as bytes. It knows field numbers; the meaning stands in [`crate::command`].
 
 use super::{DecodeError, Id128, read, time, write};
-use crate::command::{Action, Adjust, Command, OrderCommand, Place};
+use crate::command::{Action, Adjust, Command, Marker, OrderCommand, Place};
 use crate::fact::Payment;
 use crate::ids::{Adjustment, BuyerId, Epoch, OrderId, StockShardId};
 use crate::machine::{Flag, Reason};
@@ -16,7 +16,7 @@ struct Message {
     /// `accepted_at` of a place, `at` of all others; microseconds since 1970.
     #[prost(int64, tag = "3")]
     at_us: i64,
-    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
+    #[prost(oneof = "Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
     body: Option<Body>,
 }
 
@@ -46,6 +46,8 @@ enum Body {
     Adjust(AdjustBody),
     #[prost(message, tag = "15")]
     Flag(FlagBody),
+    #[prost(message, tag = "16")]
+    Marker(MarkerBody),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -66,6 +68,12 @@ struct AdjustBody {
     adjustment: i64,
     #[prost(uint32, tag = "2")]
     capacity: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct MarkerBody {
+    #[prost(int64, tag = "1")]
+    epoch: i64,
 }
 
 /// Of a payment, here and in facts.
@@ -204,6 +212,10 @@ pub(crate) fn encode(command: &Command) -> Vec<u8> {
             };
             (None, shard, at, Body::Adjust(body))
         }
+        Command::Marker(Marker { shard, epoch, at }) => {
+            let body = MarkerBody { epoch: epoch.0 };
+            (None, shard, at, Body::Marker(body))
+        }
     };
     write(&Message {
         order: order.map(|order| order.0.into()),
@@ -253,6 +265,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
                 shard,
                 adjustment: Adjustment(adjustment),
                 capacity,
+                at,
+            }));
+        }
+        Body::Marker(MarkerBody { epoch }) => {
+            return Ok(Command::Marker(Marker {
+                shard,
+                epoch: Epoch(epoch),
                 at,
             }));
         }
@@ -381,6 +400,13 @@ mod tests {
                     shard,
                     at,
                     action,
+                })
+            }),
+            (shard.clone(), at.clone(), any::<i64>()).prop_map(|(shard, at, epoch)| {
+                Command::Marker(Marker {
+                    shard,
+                    epoch: Epoch(epoch),
+                    at,
                 })
             }),
             (shard, at, any::<i64>(), any::<u32>()).prop_map(|(shard, at, number, capacity)| {

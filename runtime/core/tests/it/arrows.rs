@@ -17,6 +17,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ticket-plan", &["ticket-core", "ticket-crds"]),
     ("ticket-stock", &["ticket-core"]),
     ("ticket-telemetry", &["ticket-core"]),
+    // One implementation of warm-ups for operator, keeper and admin API.
+    (
+        "ticket-warmup",
+        &[
+            "ticket-bus",
+            "ticket-core",
+            "ticket-ledger",
+            "ticket-stock",
+            "ticket-telemetry",
+        ],
+    ),
     (
         "ticket-operator",
         &[
@@ -27,6 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ticket-plan",
             "ticket-stock",
             "ticket-telemetry",
+            "ticket-warmup",
         ],
     ),
     (
@@ -39,6 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ticket-payments",
             "ticket-stock",
             "ticket-telemetry",
+            "ticket-warmup",
         ],
     ),
     (

@@ -23,3 +23,4 @@ mod reads;
 mod rivals;
 mod secure;
 mod shards;
+mod warmups;

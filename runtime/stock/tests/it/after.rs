@@ -16,7 +16,7 @@ async fn release(sale: &Sale, epoch: i64, releases: &[Release]) -> Vec<Released>
 }
 
 async fn claim(sale: &Sale, epoch: i64, of: &Wish) -> Claimed {
-    let claims = [of.claim(1)];
+    let claims = [of.claim(1, 9)];
     let outcomes = sale
         .store
         .claim(sale.event, &category("vip"), Epoch(epoch), &claims)
@@ -40,7 +40,7 @@ async fn a_release_gives_units_back_once() {
     sale.reserve(&ann).await;
     assert_eq!(sale.reserve(&wish(2)).await, Reserved::SoldOut);
     // Twice in one call, and once more.
-    let twice = [ann.release(1, true), ann.release(1, true)];
+    let twice = [ann.release(1, 9), ann.release(1, 9)];
     assert_eq!(
         release(&sale, 1, &twice).await,
         [Released::Credited, Released::AlreadyVoid]
@@ -62,24 +62,48 @@ async fn a_release_gives_units_back_once() {
 }
 
 #[tokio::test]
-async fn a_void_without_credit_keeps_the_units_away_but_frees_the_buyer() {
-    let sale = Sale::armed("void", &[(1, 100)]).await;
-    let mut seed = vip_seed(sale.event, 2, &[(1, 100)]);
-    seed.max_per_buyer = 2;
-    sale.arm(seed).await;
-    let ann = wish(1).by("ann").units(2).at(2);
+async fn what_an_older_version_says_is_dropped() {
+    let sale = Sale::armed("versions", &[(1, 10)]).await;
+    let ann = wish(1).units(2);
     sale.reserve(&ann).await;
+    // Expired at version 5, paid late at version 7.
     assert_eq!(
-        release(&sale, 2, &[ann.release(1, false)]).await,
-        [Released::Tombstoned]
+        release(&sale, 1, &[ann.release(1, 5)]).await,
+        [Released::Credited]
     );
+    assert_eq!(claim_at(&sale, &ann, 7).await, Claimed::Taken);
+    // A warm-up that had read version 5 tells it again.
     assert_eq!(
-        release(&sale, 2, &[ann.release(1, true)]).await,
+        release(&sale, 1, &[ann.release(1, 5)]).await,
         [Released::AlreadyVoid]
     );
-    assert_eq!(sale.counts("vip").await, [(1, 98)]);
-    let next = wish(2).by("ann").units(2).at(2);
-    assert!(matches!(sale.reserve(&next).await, Reserved::Fresh { .. }));
+    assert_eq!(sale.counts("vip").await, [(1, 8)]);
+    assert!(!is_void(&sale, ann.order).await);
+    // Refunded at version 9; then the claim once more.
+    assert_eq!(
+        release(&sale, 1, &[ann.release(1, 9)]).await,
+        [Released::Credited]
+    );
+    assert_eq!(claim_at(&sale, &ann, 7).await, Claimed::HasThem);
+    assert_eq!(sale.counts("vip").await, [(1, 10)]);
+    assert!(is_void(&sale, ann.order).await);
+}
+
+async fn claim_at(sale: &Sale, of: &Wish, version: i64) -> Claimed {
+    let claims = [of.claim(1, version)];
+    let vip = category("vip");
+    let outcomes = sale.store.claim(sale.event, &vip, Epoch(1), &claims).await;
+    outcomes.unwrap()[0]
+}
+
+#[tokio::test]
+async fn an_order_that_is_not_known_was_never_counted_and_gives_nothing_back() {
+    let sale = Sale::armed("unknown", &[(1, 100)]).await;
+    assert_eq!(
+        release(&sale, 1, &[wish(1).release(1, 3)]).await,
+        [Released::Tombstoned]
+    );
+    assert_eq!(sale.counts("vip").await, [(1, 100)]);
 }
 
 #[tokio::test]
@@ -87,7 +111,7 @@ async fn a_reservation_that_comes_after_its_void_finds_the_tombstone() {
     let sale = Sale::armed("tombstone", &[(1, 100)]).await;
     let late = wish(1).by("a|b|c").units(2);
     assert_eq!(
-        release(&sale, 1, &[late.release(1, false)]).await,
+        release(&sale, 1, &[late.release(1, 9)]).await,
         [Released::Tombstoned]
     );
     let Reserved::Known(record) = sale.reserve(&late).await else {
@@ -99,17 +123,23 @@ async fn a_reservation_that_comes_after_its_void_finds_the_tombstone() {
 }
 
 #[tokio::test]
-async fn the_record_and_not_the_caller_says_what_is_given_back() {
+async fn the_record_and_not_the_caller_says_how_many_units_come_back() {
     let sale = Sale::armed("record", &[(1, 100), (2, 50)]).await;
     let ann = wish(1).units(3);
     assert_eq!(
         sale.reserve(&ann).await,
         Reserved::Fresh { shard: shard(1) }
     );
+    // The ledger turned down an order with the same id on another stock shard: this one has nothing to do with it.
+    let elsewhere = ann.release(2, 1);
+    assert_eq!(
+        release(&sale, 1, &[elsewhere]).await,
+        [Released::AlreadyVoid]
+    );
+    assert_eq!(sale.counts("vip").await, [(1, 97), (2, 50)]);
     let wrong = Release {
-        shard: shard(2),
         quantity: 99,
-        ..ann.release(1, true)
+        ..ann.release(1, 1)
     };
     assert_eq!(release(&sale, 1, &[wrong]).await, [Released::Credited]);
     assert_eq!(sale.counts("vip").await, [(1, 100), (2, 50)]);
@@ -121,7 +151,7 @@ async fn a_release_of_another_epoch_changes_nothing() {
     sale.arm(vip_seed(sale.event, 5, &[(1, 100)])).await;
     let ann = wish(1).at(5);
     sale.reserve(&ann).await;
-    let one = [ann.release(1, true)];
+    let one = [ann.release(1, 9)];
     assert_eq!(release(&sale, 4, &one).await, [Released::StoreNewer]);
     assert_eq!(release(&sale, 6, &one).await, [Released::StoreOlder]);
     assert_eq!(claim(&sale, 4, &wish(2)).await, Claimed::StoreNewer);
@@ -149,7 +179,7 @@ async fn late_money_takes_units_again_also_those_that_somebody_reserved_meanwhil
     let ann = wish(1).units(2);
     let bob = wish(2).units(2);
     sale.reserve(&ann).await;
-    release(&sale, 1, &[ann.release(1, true)]).await;
+    release(&sale, 1, &[ann.release(1, 9)]).await;
     assert!(matches!(sale.reserve(&bob).await, Reserved::Fresh { .. }));
     assert_eq!(claim(&sale, 1, &ann).await, Claimed::Taken);
     assert_eq!(claim(&sale, 1, &ann).await, Claimed::HasThem);
@@ -158,13 +188,13 @@ async fn late_money_takes_units_again_also_those_that_somebody_reserved_meanwhil
     assert_eq!(sale.reserve(&wish(3)).await, Reserved::SoldOut);
     // The ledger refuses Bob: what he had reserved makes the count right again.
     assert_eq!(
-        release(&sale, 1, &[bob.release(1, true)]).await,
+        release(&sale, 1, &[bob.release(1, 9)]).await,
         [Released::Credited]
     );
     assert_eq!(sale.counts("vip").await, [(1, 0)]);
     assert_eq!(sale.reserve(&wish(3)).await, Reserved::SoldOut);
     assert_eq!(
-        release(&sale, 1, &[ann.release(1, true)]).await,
+        release(&sale, 1, &[ann.release(1, 9)]).await,
         [Released::Credited]
     );
     assert_eq!(sale.counts("vip").await, [(1, 2)]);
@@ -180,7 +210,7 @@ async fn an_order_of_another_category_is_refused_and_nothing_of_its_batch_is_don
     let (ann, bob) = (wish(1).at(2), wish(2).at(2).of("standing").on([9, 9]));
     sale.reserve(&ann).await;
     sale.reserve(&bob).await;
-    let both = [ann.release(1, true), bob.release(9, true)];
+    let both = [ann.release(1, 9), bob.release(9, 9)];
     let error = sale
         .store
         .release(sale.event, &category("vip"), Epoch(2), &both)
@@ -199,6 +229,7 @@ async fn batches_larger_than_one_call_are_done_whole_and_pending_orders_are_all_
     let early = clock::now();
     let late = early + Duration::from_mins(1);
     let wishes: Vec<Wish> = (0..ORDERS).map(wish).collect();
+    let mut shards = Vec::new();
     for (number, one) in wishes.iter().enumerate() {
         let now = if number % 2 == 0 { early } else { late };
         let reserved = sale
@@ -208,7 +239,10 @@ async fn batches_larger_than_one_call_are_done_whole_and_pending_orders_are_all_
                 ..to_reserve(sale.event, one)
             })
             .await;
-        assert!(matches!(reserved, Ok(Reserved::Fresh { .. })));
+        let Ok(Reserved::Fresh { shard }) = reserved else {
+            panic!("{reserved:?}")
+        };
+        shards.push(shard.get());
     }
     let pending_at = |time, max| sale.store.pending_older_than(sale.event, time, max);
     let old = pending_at(early, usize::MAX).await.unwrap();
@@ -241,7 +275,11 @@ async fn batches_larger_than_one_call_are_done_whole_and_pending_orders_are_all_
         .unwrap();
     assert!(!record.pending && !record.voided);
 
-    let all: Vec<Release> = wishes.iter().map(|one| one.release(1, true)).collect();
+    let all: Vec<Release> = wishes
+        .iter()
+        .zip(shards)
+        .map(|(one, shard)| one.release(shard, 9))
+        .collect();
     let outcomes = release(&sale, 1, &all).await;
     assert_eq!(outcomes, vec![Released::Credited; 1_300]);
     assert_eq!(sale.counts("vip").await, [(1, 2_000), (2, 2_000)]);

@@ -63,37 +63,42 @@ fn calls(sale: &Sale) -> Vec<Call> {
     seed.push(vip.clone());
     vec![
         Call {
-            function: "st2_reserve",
+            function: "st3_reserve",
             keys: four.clone(),
             arguments: vec!["1", ORDER, "2", "1", "2", "1700", "0", "ann"],
         },
         Call {
-            function: "st2_release",
+            function: "st3_release",
             keys: four.clone(),
             arguments: vec!["1", "1700", ORDER, "1", "2", "1", "ann"],
         },
         Call {
-            function: "st2_claim",
+            function: "st3_claim",
             keys: four,
-            arguments: vec!["1", "1700", ORDER, "1", "2", "ann"],
+            arguments: vec!["1", "1700", ORDER, "1", "2", "3", "ann"],
         },
         Call {
-            function: "st2_adjust",
+            function: "st3_adjust",
             keys: vec![vip.clone(), keys.orders(), keys.capacities()],
             arguments: vec!["1", "1", "40", "1", "2", "70", "1"],
         },
         Call {
-            function: "st2_settle",
+            function: "st3_settle",
             keys: vec![keys.orders(), keys.pending()],
             arguments: vec!["1", ORDER],
         },
         Call {
-            function: "st2_stage",
+            function: "st3_stage",
             keys: staged.to_vec(),
-            arguments: vec!["60", "R", ORDER, "vip", "1", "2", "1", "1700", "ann"],
+            arguments: vec!["60", "R", ORDER, "vip", "1", "2", "1", "1700", "0", "ann"],
         },
         Call {
-            function: "st2_seed",
+            function: "st3_disarm",
+            keys: vec![keys.orders()],
+            arguments: vec!["1"],
+        },
+        Call {
+            function: "st3_seed",
             keys: seed,
             arguments: vec![
                 "2", "4", "0", "2", "1", "50", "60", "0", "2", "50", "50", "7",
@@ -186,7 +191,7 @@ async fn one_bad_argument_and_nothing_has_changed() {
         arguments,
     } in calls(&sale)
     {
-        if function != "st2_seed" {
+        if function != "st3_seed" {
             call(&mut connection, function, &keys, &arguments)
                 .await
                 .unwrap();

@@ -73,7 +73,7 @@ async fn events_of_all_nodes_are_sold_and_each_node_gets_the_library_when_it_nee
             reserve(&store, event, &first).await,
             Reserved::Known(_)
         ));
-        let release = [first.release(of.get(), true)];
+        let release = [first.release(of.get(), 9)];
         let vip = category("vip");
         store
             .release(event, &vip, first_epoch(), &release)

@@ -100,22 +100,23 @@ impl Wish {
         self
     }
 
-    pub(crate) fn release(&self, shard_id: i64, credit: bool) -> Release {
+    pub(crate) fn release(&self, shard_id: i64, version: i64) -> Release {
         Release {
             order: self.order,
             shard: shard(shard_id),
             quantity: self.quantity,
             buyer: self.buyer.clone(),
-            credit,
+            version,
         }
     }
 
-    pub(crate) fn claim(&self, shard_id: i64) -> Claim {
+    pub(crate) fn claim(&self, shard_id: i64, version: i64) -> Claim {
         Claim {
             order: self.order,
             shard: shard(shard_id),
             quantity: self.quantity,
             buyer: self.buyer.clone(),
+            version,
         }
     }
 
@@ -128,6 +129,7 @@ impl Wish {
             buyer: self.buyer.clone(),
             epoch: Epoch(epoch),
             reserved_at: reserved_at(),
+            version: 0,
             pending: false,
             voided: false,
         }

@@ -38,7 +38,7 @@ async fn is_warming_up(sale: &Sale) {
             .unwrap()
             .is_empty()
     );
-    let one = [wish(1).release(1, true)];
+    let one = [wish(1).release(1, 9)];
     let outcomes = sale
         .store
         .release(sale.event, &category("vip"), Epoch(1), &one)

@@ -1,6 +1,6 @@
 //! The store against a model in memory: random strings of calls, restarts and losses. After each step the answer, the
 //! counts, the records and the pending orders are what the model says, and no unit is lost or made:
-//! seeded = counts + live orders + units that the ledger withheld.
+//! seeded + adjusted = counts + live orders.
 
 use std::collections::BTreeMap;
 
@@ -31,13 +31,18 @@ enum Step {
         pair: (u8, u8),
         epoch: i64,
     },
+    /// The ledger's word of some version, mostly about the stock shard that the store knows. Versions are few, so that older
+    /// ones come late.
     Release {
         order: u8,
-        credit: bool,
+        elsewhere: bool,
+        version: i64,
         epoch: i64,
     },
     Claim {
         order: u8,
+        elsewhere: bool,
+        version: i64,
         epoch: i64,
     },
     Settle {
@@ -69,9 +74,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         50 => (order.clone(), (0..3_u8, 0..3_u8), epoch.clone())
             .prop_map(|(order, pair, epoch)| Step::Reserve { order, pair, epoch }),
-        25 => (order.clone(), prop::bool::weighted(0.8), epoch.clone())
-            .prop_map(|(order, credit, epoch)| Step::Release { order, credit, epoch }),
-        6 => (order.clone(), epoch.clone()).prop_map(|(order, epoch)| Step::Claim { order, epoch }),
+        25 => (order.clone(), prop::bool::weighted(0.1), 1..6_i64, epoch.clone()).prop_map(
+            |(order, elsewhere, version, epoch)| Step::Release { order, elsewhere, version, epoch }
+        ),
+        12 => (order.clone(), prop::bool::weighted(0.1), 1..6_i64, epoch.clone()).prop_map(
+            |(order, elsewhere, version, epoch)| Step::Claim { order, elsewhere, version, epoch }
+        ),
         10 => (order, epoch.clone()).prop_map(|(order, epoch)| Step::Settle { order, epoch }),
         8 => ((0..2_usize, 0..3_usize), 0..6_i64, 1..5_i64, epoch).prop_map(
             |((category, shard), capacity, number, epoch)| Step::Adjust {
@@ -111,6 +119,7 @@ struct Order {
     is_live: bool,
     is_pending: bool,
     epoch: i64,
+    version: i64,
 }
 
 #[derive(Debug, Default)]
@@ -121,7 +130,7 @@ struct Model {
     data: Option<i64>,
     counts: BTreeMap<i64, i64>,
     orders: BTreeMap<u8, Order>,
-    /// Units that were withheld (or added, when negative) by releases that the reservations do not explain.
+    /// Units of live orders that a seed at an older epoch did not stage.
     withheld: BTreeMap<i64, i64>,
     /// Adjustment and capacity that each count contains.
     capacities: BTreeMap<i64, (i64, i64)>,
@@ -206,15 +215,21 @@ impl Run {
             }
             Step::Release {
                 order,
-                credit,
+                elsewhere,
+                version,
                 epoch,
             } => {
                 let epoch = at(epoch, &self.model);
-                self.release(order, credit, epoch).await
+                self.release(order, elsewhere, version, epoch).await
             }
-            Step::Claim { order, epoch } => {
+            Step::Claim {
+                order,
+                elsewhere,
+                version,
+                epoch,
+            } => {
                 let epoch = at(epoch, &self.model);
-                self.claim(order, epoch).await
+                self.claim(order, elsewhere, version, epoch).await
             }
             Step::Settle { order, epoch } => {
                 let epoch = at(epoch, &self.model);
@@ -313,6 +328,7 @@ impl Run {
                     && record.voided != known.is_live
                     && record.pending == known.is_pending
                     && record.epoch == Epoch(known.epoch)
+                    && record.version == known.version
                     && record.buyer == one.buyer
                     && record.quantity == one.quantity
                     && record.category == one.category
@@ -340,17 +356,37 @@ impl Run {
                     is_live: true,
                     is_pending: true,
                     epoch,
+                    version: 0,
                 },
             );
         }
         Ok(())
     }
 
-    async fn release(&mut self, order: u8, credit: bool, epoch: i64) -> Result<(), TestCaseError> {
+    /// The stock shard that the ledger speaks of: the one that the store knows, or another one of the category.
+    fn by_ledger(&self, order: u8, elsewhere: bool) -> i64 {
+        let shards = shards_of(order);
+        let known = self.model.orders.get(&order).map(|known| known.shard);
+        let other = shards.into_iter().find(|id| Some(*id) != known);
+        let known = known.unwrap_or(shards[0]);
+        if elsewhere {
+            other.unwrap_or(known)
+        } else {
+            known
+        }
+    }
+
+    async fn release(
+        &mut self,
+        order: u8,
+        elsewhere: bool,
+        version: i64,
+        epoch: i64,
+    ) -> Result<(), TestCaseError> {
         let one = wish_of(order);
         let quantity = i64::from(one.quantity);
-        let by_ledger = shards_of(order)[0];
-        let releases = [one.release(by_ledger, credit)];
+        let by_ledger = self.by_ledger(order, elsewhere);
+        let releases = [one.release(by_ledger, version)];
         let answer = self
             .store
             .release(self.event, &one.category, Epoch(epoch), &releases)
@@ -358,52 +394,50 @@ impl Run {
             .unwrap();
         let model = &mut self.model;
         let known = model.orders.get(&order).copied();
-        let expected = model
-            .refusal(
-                epoch,
-                Released::NotArmed,
-                Released::StoreNewer,
-                Released::StoreOlder,
-            )
-            .unwrap_or(match known {
-                Some(Order { is_live: false, .. }) => Released::AlreadyVoid,
-                _ if credit => Released::Credited,
-                _ => Released::Tombstoned,
-            });
+        let refused = model.refusal(
+            epoch,
+            Released::NotArmed,
+            Released::StoreNewer,
+            Released::StoreOlder,
+        );
+        let is_heard =
+            known.is_none_or(|known| known.shard == by_ledger && known.version <= version);
+        let expected = refused.unwrap_or(match known {
+            Some(Order { is_live: true, .. }) if is_heard => Released::Credited,
+            Some(_) => Released::AlreadyVoid,
+            None => Released::Tombstoned,
+        });
         check(answer == [expected], || {
             format!("release {one:?}: {answer:?}, not {expected:?}")
         })?;
-        if !matches!(expected, Released::Credited | Released::Tombstoned) {
+        if refused.is_some() || !is_heard {
             return Ok(());
         }
         let void = Order {
             shard: by_ledger,
             is_live: false,
             is_pending: false,
-            epoch,
+            epoch: known.map_or(epoch, |was| was.epoch),
+            version,
         };
-        let void = known.map_or(void, |was| Order {
-            is_live: false,
-            is_pending: false,
-            ..was
-        });
         model.orders.insert(order, void);
-        if credit {
+        if expected == Released::Credited {
             *model.counts.entry(void.shard).or_default() += quantity;
-        }
-        match (known.is_some(), credit) {
-            (true, false) => *model.withheld.entry(void.shard).or_default() += quantity,
-            (false, true) => *model.withheld.entry(void.shard).or_default() -= quantity,
-            (true, true) | (false, false) => {}
         }
         Ok(())
     }
 
-    async fn claim(&mut self, order: u8, epoch: i64) -> Result<(), TestCaseError> {
+    async fn claim(
+        &mut self,
+        order: u8,
+        elsewhere: bool,
+        version: i64,
+        epoch: i64,
+    ) -> Result<(), TestCaseError> {
         let one = wish_of(order);
         let quantity = i64::from(one.quantity);
-        let by_ledger = shards_of(order)[0];
-        let claims = [one.claim(by_ledger)];
+        let by_ledger = self.by_ledger(order, elsewhere);
+        let claims = [one.claim(by_ledger, version)];
         let answer = self
             .store
             .claim(self.event, &one.category, Epoch(epoch), &claims)
@@ -411,33 +445,35 @@ impl Run {
             .unwrap();
         let model = &mut self.model;
         let known = model.orders.get(&order).copied();
-        let expected = model
-            .refusal(
-                epoch,
-                Claimed::NotArmed,
-                Claimed::StoreNewer,
-                Claimed::StoreOlder,
-            )
-            .unwrap_or(match known {
-                Some(Order { is_live: true, .. }) => Claimed::HasThem,
-                _ => Claimed::Taken,
-            });
+        let refused = model.refusal(
+            epoch,
+            Claimed::NotArmed,
+            Claimed::StoreNewer,
+            Claimed::StoreOlder,
+        );
+        let is_heard =
+            known.is_none_or(|known| known.shard == by_ledger && known.version <= version);
+        let has_them = known.is_some_and(|known| known.is_live);
+        let expected = refused.unwrap_or(if has_them || !is_heard {
+            Claimed::HasThem
+        } else {
+            Claimed::Taken
+        });
         check(answer == [expected], || {
             format!("claim {one:?}: {answer:?}, not {expected:?}")
         })?;
+        if refused.is_some() || !is_heard {
+            return Ok(());
+        }
+        let live = Order {
+            shard: by_ledger,
+            is_live: true,
+            is_pending: false,
+            epoch: known.map_or(epoch, |was| was.epoch),
+            version,
+        };
+        model.orders.insert(order, live);
         if expected == Claimed::Taken {
-            let live = Order {
-                shard: by_ledger,
-                is_live: true,
-                is_pending: false,
-                epoch,
-            };
-            let live = known.map_or(live, |was| Order {
-                is_live: true,
-                is_pending: false,
-                ..was
-            });
-            model.orders.insert(order, live);
             *model.counts.entry(live.shard).or_default() -= quantity;
         }
         Ok(())
@@ -521,6 +557,7 @@ impl Run {
                 let record = wish_of(*number).record(known.shard, known.epoch);
                 ticket_stock::StoreRecord {
                     voided: !known.is_live,
+                    version: known.version,
                     ..record
                 }
             })
@@ -628,7 +665,9 @@ impl Run {
             let is_same = match (&record, known) {
                 (None, None) => true,
                 (Some(record), Some(known)) => {
-                    record.shard.get() == known.shard && record.voided != known.is_live
+                    record.shard.get() == known.shard
+                        && record.voided != known.is_live
+                        && record.version == known.version
                 }
                 (Some(_), None) | (None, Some(_)) => false,
             };

@@ -1,0 +1,190 @@
+//! Filling the store from the ledger: all orders of the event are staged, then counts are seeded that fit to them.
+
+use std::collections::HashMap;
+
+use ticket_core::machine::Units;
+use ticket_core::{CategoryName, Epoch, EventId, OrderRecord, OrderRef, ShardStock, StockShardId};
+use ticket_ledger::{EventRow, Ledger, StockShardRow};
+use ticket_stock::{Changes, Seed, SeedCategory, Seeded, StockStore, StoreRecord};
+
+use crate::error::WarmupError;
+
+/// Orders in one read of the ledger: about 40 ms of it, and some megabytes here.
+const PAGE_ORDERS: u32 = 5_000;
+
+/// What became of the first seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstSeed {
+    /// The event sells with this epoch.
+    Armed,
+    /// The store has seen this epoch: only a warm-up with a newer one helps.
+    Fenced,
+    /// The event is not as it was presumed.
+    Stale,
+}
+
+/// Fills the store for a new event at its first epoch. It needs no markers and no second look: its rows are born at this
+/// epoch and its log is empty.
+///
+/// # Errors
+/// Those of ledger and store; the same call may be repeated.
+pub async fn first_seed(
+    ledger: &Ledger,
+    stock: &StockStore,
+    event: EventId,
+    epoch: Epoch,
+) -> Result<FirstSeed, WarmupError> {
+    let Some(row) = ledger.event(event).await? else {
+        return Ok(FirstSeed::Stale);
+    };
+    let shards = ledger.stock(event).await?;
+    let is_settled = shards.iter().all(|shard| shard.epoch >= epoch);
+    if row.epoch != epoch || shards.is_empty() || !is_settled {
+        return Ok(FirstSeed::Stale);
+    }
+    match fill(ledger, stock, &row, epoch).await?.1 {
+        Seeded::Armed => Ok(FirstSeed::Armed),
+        Seeded::Fenced { .. } => Ok(FirstSeed::Fenced),
+    }
+}
+
+/// What the fill has read: version of each stock shard before its orders were read.
+pub(crate) type SeenVersions = Vec<(StockShardId, i64)>;
+
+/// Stages and seeds. Every stock shard is at `epoch`.
+pub(crate) async fn fill(
+    ledger: &Ledger,
+    stock: &StockStore,
+    row: &EventRow,
+    epoch: Epoch,
+) -> Result<(SeenVersions, Seeded), WarmupError> {
+    let event = row.id;
+    // Rows first, orders second: what changes in between has a newer version than what is noted here.
+    let shards = ledger.stock(event).await?;
+    let seen = shards
+        .iter()
+        .map(|shard| (shard.id, shard.version))
+        .collect();
+    let categories: HashMap<StockShardId, &CategoryName> = shards
+        .iter()
+        .map(|shard| (shard.id, &shard.category))
+        .collect();
+    let mut taken: HashMap<StockShardId, i64> = HashMap::new();
+    let mut staged = 0;
+    let mut after = None;
+    loop {
+        let page = ledger.event_orders(event, after, PAGE_ORDERS).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        let records: Vec<StoreRecord> = page
+            .iter()
+            .filter_map(|(id, order)| Some(record(*id, order, categories.get(&id.shard)?, epoch)))
+            .collect();
+        for record in records.iter().filter(|record| !record.voided) {
+            *taken.entry(record.shard).or_default() += i64::from(record.quantity);
+        }
+        if !records.is_empty() {
+            staged = stock.stage(event, epoch, &records).await?;
+        }
+    }
+    let seed = Seed {
+        event,
+        epoch,
+        max_per_buyer: row.max_per_buyer,
+        categories: by_category(row, &shards, &taken),
+        staged,
+    };
+    Ok((seen, stock.seed(&seed).await?))
+}
+
+/// The count is what the staged orders leave of the capacity, and not the row's own: an order that was decided between the two
+/// reads would be in one and not in the other.
+fn by_category(
+    row: &EventRow,
+    shards: &[StockShardRow],
+    taken: &HashMap<StockShardId, i64>,
+) -> Vec<SeedCategory> {
+    let stock_of = |shard: &StockShardRow| ShardStock {
+        available: shard.counts.capacity - taken.get(&shard.id).copied().unwrap_or(0),
+        ..shard.to_stock()
+    };
+    let seeds = row.categories.iter().map(|category| SeedCategory {
+        name: category.name.clone(),
+        shards: shards
+            .iter()
+            .filter(|shard| shard.category == category.name)
+            .map(stock_of)
+            .collect(),
+    });
+    seeds.filter(|seed| !seed.shards.is_empty()).collect()
+}
+
+/// Also orders that ended are remembered: the same key shall find its order for ever, and never a second one.
+fn record(id: OrderRef, order: &OrderRecord, category: &CategoryName, epoch: Epoch) -> StoreRecord {
+    StoreRecord {
+        order: id.order,
+        category: category.clone(),
+        shard: id.shard,
+        quantity: order.quantity,
+        buyer: order.buyer.clone(),
+        // The ledger knows the order, so that it is asked and the epoch decides nothing any more; the row does not keep it.
+        epoch: Epoch(epoch.0 - 1).max(Epoch::FIRST),
+        reserved_at: order.created_at,
+        version: order.version,
+        pending: false,
+        voided: order.state.units() == Units::Free,
+    }
+}
+
+/// Tells the armed store again what it may have missed: what changed since the versions that [`fill`] has seen. It drops what
+/// it knows.
+pub(crate) async fn catch_up(
+    ledger: &Ledger,
+    stock: &StockStore,
+    event: EventId,
+    epoch: Epoch,
+    seen: &SeenVersions,
+) -> Result<(), WarmupError> {
+    let shards = ledger.stock(event).await?;
+    let categories: HashMap<StockShardId, &CategoryName> = shards
+        .iter()
+        .map(|shard| (shard.id, &shard.category))
+        .collect();
+    let mut after = None;
+    loop {
+        let page = ledger
+            .orders_changed_since(event, seen, after, PAGE_ORDERS)
+            .await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        let mut by_shard: HashMap<StockShardId, Vec<OrderRecord>> = HashMap::new();
+        for (id, order) in page {
+            by_shard.entry(id.shard).or_default().push(order);
+        }
+        for (shard, orders) in by_shard {
+            let Some(category) = categories.get(&shard) else {
+                continue;
+            };
+            let changes = Changes::of_all(shard, &orders);
+            if !changes.released.is_empty() {
+                stock
+                    .release(event, category, epoch, &changes.released)
+                    .await?;
+            }
+            if !changes.claimed.is_empty() {
+                stock
+                    .claim(event, category, epoch, &changes.claimed)
+                    .await?;
+            }
+        }
+    }
+    let mut adjusted: HashMap<&CategoryName, Vec<ShardStock>> = HashMap::new();
+    for shard in shards.iter().filter(|shard| shard.adjustment.0 > 0) {
+        let of_category = adjusted.entry(&shard.category).or_default();
+        of_category.push(shard.to_stock());
+    }
+    for (category, shards) in adjusted {
+        stock.adjust(event, category, epoch, &shards).await?;
+    }
+    Ok(())
+}
