@@ -25,7 +25,10 @@ pub(super) fn library() -> Option<&'static str> {
 pub(super) fn settings(home: &Home, process: &str) -> Vec<(String, String)> {
     let file = file(home, process);
     [
-        ("FAKETIME_TIMESTAMP_FILE", file.to_string_lossy().into_owned()),
+        (
+            "FAKETIME_TIMESTAMP_FILE",
+            file.to_string_lossy().into_owned(),
+        ),
         // Looked at for every question: a step is to be seen at once.
         ("FAKETIME_NO_CACHE", "1".to_owned()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),

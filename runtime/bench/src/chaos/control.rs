@@ -61,7 +61,11 @@ fn is_noticed(told: &Told) -> bool {
     say::progress(&format!(
         "without the fence: store against ledger {}, the independent checker {}",
         if store { "says no" } else { "SEES NOTHING" },
-        if independent { "says no" } else { "SEES NOTHING" },
+        if independent {
+            "says no"
+        } else {
+            "SEES NOTHING"
+        },
     ));
     told.is_whole() && store && independent
 }

@@ -164,13 +164,18 @@ impl Log {
 
     async fn resize(&self, mib: u64) -> anyhow::Result<()> {
         let room = format!("remount,size={mib}m");
-        run("mount", &["-o", &room, text(&self.memory)?]).await.map(drop)
+        run("mount", &["-o", &room, text(&self.memory)?])
+            .await
+            .map(drop)
     }
 
     /// Rounded up, so that the kernel takes it.
     async fn used_mib(&self) -> anyhow::Result<u64> {
         let said = run("df", &["--output=used", "-B1M", text(&self.memory)?]).await?;
-        let used = said.lines().nth(1).and_then(|line| line.trim().parse().ok());
+        let used = said
+            .lines()
+            .nth(1)
+            .and_then(|line| line.trim().parse().ok());
         used.with_context(|| format!("df says: {said}"))
     }
 }

@@ -233,7 +233,7 @@ async fn kill_keeper_in_warm_up(stand: &Stand, did: impl FnOnce()) -> anyhow::Re
 
 /// The sum over all events grows with every warm-up lock that is taken: lock and epoch are one thing.
 async fn newest_epoch(stand: &Stand) -> anyhow::Result<i64> {
-    let mut ledger = PgConnection::connect(&stand.database_url).await?;
+    let mut ledger = PgConnection::connect(&stand.env.database_url).await?;
     let epoch = sqlx::query_scalar("SELECT coalesce(sum(epoch), 0)::bigint FROM events")
         .fetch_one(&mut ledger)
         .await?;

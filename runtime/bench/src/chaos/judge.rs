@@ -157,7 +157,11 @@ fn decision(record: &OrderRecord) -> (State, Option<Reason>, &BuyerId, u32, i64)
 
 /// What a buyer was told of stands on the log, in the tables and in a last fact; these agree, and it is over.
 fn no_acknowledged_order_is_lost(evidence: &Evidence, facts: &Facts<'_>) -> Verdict {
-    let placed: BTreeSet<OrderRef> = evidence.places.iter().map(|(_, place)| id_of(place)).collect();
+    let placed: BTreeSet<OrderRef> = evidence
+        .places
+        .iter()
+        .map(|(_, place)| id_of(place))
+        .collect();
     let rows: BTreeMap<OrderRef, &Row> = evidence.rows.iter().map(|row| (row.id, row)).collect();
     let mut findings = Vec::new();
     for told in &evidence.told {
@@ -167,7 +171,10 @@ fn no_acknowledged_order_is_lost(evidence: &Evidence, facts: &Facts<'_>) -> Verd
             wrong("acknowledged, and not on the order log".to_owned());
         }
         let Some(row) = rows.get(&id) else {
-            wrong(format!("seen as {}, and not in the ledger", told.last_state));
+            wrong(format!(
+                "seen as {}, and not in the ledger",
+                told.last_state
+            ));
             continue;
         };
         if (row.buyer.as_str(), row.quantity) != (told.buyer.as_str(), told.quantity) {
@@ -180,7 +187,10 @@ fn no_acknowledged_order_is_lost(evidence: &Evidence, facts: &Facts<'_>) -> Verd
             wrong(format!("still {}", row.state));
         }
         if told.last_state.is_final() && !can_become(told.last_state, row.state) {
-            wrong(format!("was told {}, and is {}", told.last_state, row.state));
+            wrong(format!(
+                "was told {}, and is {}",
+                told.last_state, row.state
+            ));
         }
         match facts.last(&id) {
             None => wrong(format!("{}, and nobody was told by a fact", row.state)),
@@ -192,7 +202,11 @@ fn no_acknowledged_order_is_lost(evidence: &Evidence, facts: &Facts<'_>) -> Verd
         }
     }
     let detail = format!("{} acknowledged orders", evidence.told.len());
-    Verdict::new("independent: no acknowledged order is lost", detail, findings)
+    Verdict::new(
+        "independent: no acknowledged order is lost",
+        detail,
+        findings,
+    )
 }
 
 /// Every place that reached the log was decided, on the partition of its stock shard.
@@ -219,7 +233,9 @@ fn every_place_is_decided(evidence: &Evidence) -> Verdict {
             Some(_) => {}
         }
         if partitions.get(&place.shard) != Some(partition) {
-            findings.push(format!("{id} is on partition {partition}, which is not its own"));
+            findings.push(format!(
+                "{id} is on partition {partition}, which is not its own"
+            ));
         }
         let owner = buyers.entry(place.order).or_insert(&place.buyer);
         if **owner != place.buyer {
@@ -240,7 +256,9 @@ fn none_is_oversold(evidence: &Evidence, facts: &Facts<'_>) -> Verdict {
     for (category, capacity) in &evidence.capacities {
         let now = capacities.get(category).copied().unwrap_or(0);
         if now != *capacity {
-            findings.push(format!("{category}: {capacity} were put on sale, there are {now}"));
+            findings.push(format!(
+                "{category}: {capacity} were put on sale, there are {now}"
+            ));
         }
     }
     let shards: BTreeMap<StockShardId, &ShardRow> = evidence
@@ -252,7 +270,9 @@ fn none_is_oversold(evidence: &Evidence, facts: &Facts<'_>) -> Verdict {
     for batch in &evidence.facts {
         let (shard, version, stock) = (batch.shard, batch.version, batch.stock);
         let Some(row) = shards.get(&shard) else {
-            findings.push(format!("a fact is about stock shard {shard}, which does not exist"));
+            findings.push(format!(
+                "a fact is about stock shard {shard}, which does not exist"
+            ));
             continue;
         };
         if !stock.is_conserved() || stock.capacity != row.capacity {
@@ -272,7 +292,11 @@ fn none_is_oversold(evidence: &Evidence, facts: &Facts<'_>) -> Verdict {
     }
     findings.extend(overfull(&shards, facts));
     let detail = format!("{} facts", evidence.facts.len());
-    Verdict::new("independent: nothing is oversold at any fact", detail, findings)
+    Verdict::new(
+        "independent: nothing is oversold at any fact",
+        detail,
+        findings,
+    )
 }
 
 /// Adds up, version by version, the units that the orders' own facts say they have.
@@ -341,7 +365,11 @@ fn rows_add_up(evidence: &Evidence) -> Verdict {
             ));
         }
     }
-    let detail = format!("{} rows on {} stock shards", evidence.rows.len(), evidence.shards.len());
+    let detail = format!(
+        "{} rows on {} stock shards",
+        evidence.rows.len(),
+        evidence.shards.len()
+    );
     Verdict::new("independent: rows add up to the counters", detail, findings)
 }
 
@@ -359,7 +387,10 @@ fn none_is_decided_twice(evidence: &Evidence, facts: &Facts<'_>) -> Verdict {
         homes.entry(id.order).or_default().insert(id.shard);
     }
     for (order, shards) in homes.iter().filter(|(_, shards)| shards.len() > 1) {
-        findings.push(format!("order {order} lives on {} stock shards", shards.len()));
+        findings.push(format!(
+            "order {order} lives on {} stock shards",
+            shards.len()
+        ));
     }
     for (order, rows) in rows_of.iter().filter(|&(_, rows)| *rows > 1) {
         findings.push(format!("order {order} has {rows} rows"));
@@ -426,7 +457,10 @@ fn money_is_tickets(evidence: &Evidence) -> Verdict {
             .and_then(|category| evidence.prices.get(category))
             .map(|price| price * i64::from(row.quantity));
         if price != Some(row.amount_minor) {
-            findings.push(format!("{id} costs {}, expected {price:?}", row.amount_minor));
+            findings.push(format!(
+                "{id} costs {}, expected {price:?}",
+                row.amount_minor
+            ));
         }
         let money = left.remove(&id).unwrap_or_default();
         let kept = money.received - money.given_back;

@@ -261,7 +261,11 @@ pub fn in_words(planned: &[Planned]) -> String {
         .iter()
         .map(|planned| {
             let at = planned.at.as_secs_f64();
-            format!("{} at {at:.1} s for {}", planned.fault, short(planned.lasts))
+            format!(
+                "{} at {at:.1} s for {}",
+                planned.fault,
+                short(planned.lasts)
+            )
         })
         .collect();
     words.join(", ")

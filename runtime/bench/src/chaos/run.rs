@@ -12,8 +12,8 @@ use super::report::{Done, Told};
 use super::schedule::Planned;
 use super::stand::{self, Stand};
 use super::{RUN_WAIT_MAX, evidence, inflict, judge};
-use crate::{check, provider};
 use crate::sale::{self, Faults, Pace, Sale};
+use crate::{check, provider};
 
 /// Webhooks misbehave in every run. Few are lost: each costs half a minute until somebody asks for what it said.
 const WEBHOOKS: Faults = Faults {
@@ -31,7 +31,8 @@ const COME_OVER: Duration = Duration::from_secs(8);
 const QUIET_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// Categories: name, tickets, price, stock shards. Some thousand tickets would only take longer.
-const CATEGORIES: [(&str, u32, i64, u32); 2] = [("seat", 500, 75_000_000, 4), ("vip", 100, 250_000_000, 2)];
+const CATEGORIES: [(&str, u32, i64, u32); 2] =
+    [("seat", 500, 75_000_000, 4), ("vip", 100, 250_000_000, 2)];
 
 /// Partitions of the order log: some have two stock shards.
 const PARTITIONS: u32 = 4;
@@ -96,7 +97,7 @@ async fn held(
     let prices = CATEGORIES.map(|(name, _, price, _)| Ok((CategoryName::new(name)?, price)));
     let prices: Vec<_> = prices.into_iter().collect::<anyhow::Result<_>>()?;
     let gathered = evidence::gather(
-        &stand.database_url,
+        &stand.env.database_url,
         &stand.bus,
         &sale.event,
         &outcome.evidence,

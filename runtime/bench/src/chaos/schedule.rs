@@ -36,7 +36,10 @@ pub fn plan(seed: u64, faults: &[Fault]) -> Vec<Planned> {
     let turn = usize::try_from(seed % u64::try_from(faults.len().max(1)).unwrap_or(1));
     let certain = faults.get(turn.unwrap_or(0)).copied();
     let more = (1..count).filter_map(|_| faults.choose(&mut rng).copied());
-    let chosen: Vec<Fault> = certain.into_iter().chain(more.collect::<Vec<_>>()).collect();
+    let chosen: Vec<Fault> = certain
+        .into_iter()
+        .chain(more.collect::<Vec<_>>())
+        .collect();
     let mut planned: Vec<Planned> = chosen
         .into_iter()
         .map(|fault| Planned {

@@ -46,7 +46,6 @@ pub(super) struct Stand {
     /// Addresses and secrets, as the sale wants them.
     pub(super) env: StackEnv,
     pub(super) kubectl: Kubectl,
-    pub(super) database_url: String,
     pub(super) bus: BusConfig,
     pub(super) home: Home,
     pub(super) redis: Mutex<Store>,
@@ -95,6 +94,9 @@ impl Stand {
             viewer_token: secrets.viewer.clone(),
             payments_url: format!("http://127.0.0.1:{sandbox}"),
             jwt_secret: secrets.buyer.clone(),
+            database_url: database_url.clone(),
+            kafka_brokers: kafka.brokers().to_owned(),
+            kafka_prefix: String::new(),
         };
         let servers = [
             ("KUBECONFIG", env.kubeconfig.to_string_lossy().into_owned()),
@@ -122,7 +124,6 @@ impl Stand {
         let processes = processes(&home, &settings, sandbox).await?;
         Ok(Self {
             kubectl,
-            database_url,
             bus: BusConfig::new(kafka.brokers(), "chaos"),
             redis: Mutex::new(redis),
             kafka: Mutex::new(kafka),
@@ -156,9 +157,9 @@ impl Stand {
         let coordinator = format!(":{}/", postgres.server().port());
         let workers = postgres.workers().iter().map(|worker| {
             let port = format!(":{}/", worker.port());
-            self.database_url.replacen(&coordinator, &port, 1)
+            self.env.database_url.replacen(&coordinator, &port, 1)
         });
-        std::iter::once(self.database_url.clone())
+        std::iter::once(self.env.database_url.clone())
             .chain(workers)
             .collect()
     }

@@ -63,7 +63,8 @@ impl Store {
 
     /// Gives the running server a function library instead of the one of the same name.
     pub(super) async fn replace_library(&self, source: &str) -> anyhow::Result<()> {
-        self.ask::<()>(&["FUNCTION", "LOAD", "REPLACE", source]).await
+        self.ask::<()>(&["FUNCTION", "LOAD", "REPLACE", source])
+            .await
     }
 
     /// Dies, and comes back with the data of `for_` ago.
@@ -82,10 +83,18 @@ impl Store {
     }
 
     /// Dies, and comes back from an append-only file that lacks its last `bytes`.
-    pub(super) async fn loses_its_tail(&mut self, for_: Duration, bytes: u64) -> anyhow::Result<()> {
-        self.ask::<()>(&["CONFIG", "SET", "appendonly", "yes"]).await?;
-        self.says("persistence", &["aof_enabled:1", "aof_rewrite_in_progress:0"])
+    pub(super) async fn loses_its_tail(
+        &mut self,
+        for_: Duration,
+        bytes: u64,
+    ) -> anyhow::Result<()> {
+        self.ask::<()>(&["CONFIG", "SET", "appendonly", "yes"])
             .await?;
+        self.says(
+            "persistence",
+            &["aof_enabled:1", "aof_rewrite_in_progress:0"],
+        )
+        .await?;
         sleep(for_).await;
         self.primary.kill().await?;
         let dir = self.data().join("appendonlydir");
@@ -95,7 +104,8 @@ impl Store {
         let started = self.primary.restart().await;
         self.primary.keep(Persistence::None);
         started?;
-        self.ask::<()>(&["CONFIG", "SET", "appendonly", "no"]).await?;
+        self.ask::<()>(&["CONFIG", "SET", "appendonly", "no"])
+            .await?;
         std::fs::remove_dir_all(&dir).context("could not remove the append-only file")
     }
 
@@ -176,7 +186,8 @@ fn cut(dir: &Path, bytes: u64) -> anyhow::Result<()> {
     let file = std::fs::OpenOptions::new().write(true).open(&newest);
     let file = file.with_context(failed)?;
     let length = file.metadata().with_context(failed)?.len();
-    file.set_len(length.saturating_sub(bytes)).with_context(failed)
+    file.set_len(length.saturating_sub(bytes))
+        .with_context(failed)
 }
 
 #[cfg(test)]
@@ -188,7 +199,9 @@ mod tests {
     }
 
     async fn write(store: &Store, value: &str) {
-        ask::<()>(&store.url(), &["SET", "unit", value]).await.unwrap();
+        ask::<()>(&store.url(), &["SET", "unit", value])
+            .await
+            .unwrap();
     }
 
     /// Writes `new` while `breaking` goes on, and says what is there afterwards.
@@ -212,12 +225,21 @@ mod tests {
     async fn every_way_to_lose_data_loses_what_it_should() {
         let home = Home::own("chaos-store").unwrap();
         let mut store = Store::start(&home).await.unwrap();
-        assert_eq!(broken!(store, store.comes_back_old(FOR)).as_deref(), Some("old"));
+        assert_eq!(
+            broken!(store, store.comes_back_old(FOR)).as_deref(),
+            Some("old")
+        );
         // The last command is torn and dropped.
         let tail = broken!(store, store.loses_its_tail(FOR, 5));
         assert_eq!(tail.as_deref(), Some("old"));
-        assert_eq!(broken!(store, store.is_replaced(FOR)).as_deref(), Some("old"));
-        assert_eq!(broken!(store, store.is_replaced(FOR)).as_deref(), Some("old"));
+        assert_eq!(
+            broken!(store, store.is_replaced(FOR)).as_deref(),
+            Some("old")
+        );
+        assert_eq!(
+            broken!(store, store.is_replaced(FOR)).as_deref(),
+            Some("old")
+        );
         store.dies(AWAY_FOR).await.unwrap();
         assert_eq!(value(&store).await, None);
         write(&store, "again").await;

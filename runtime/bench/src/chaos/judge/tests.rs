@@ -116,7 +116,12 @@ fn honest() -> Evidence {
             .to_vec(),
         places: places.collect(),
         facts: vec![
-            fact(1, 4, 0, vec![record(1, 1, &PAID[..1]), record(2, 1, &PAID[..1])]),
+            fact(
+                1,
+                4,
+                0,
+                vec![record(1, 1, &PAID[..1]), record(2, 1, &PAID[..1])],
+            ),
             second(),
             fact(3, 0, 2, vec![record(1, 3, &PAID), record(2, 3, &EXPIRED)]),
             second(),
@@ -300,7 +305,11 @@ fn a_state_that_was_passed_between_two_facts_is_no_contradiction() {
     says_no(&evidence, &[]);
     // Without that word it is a jump that the machine does not know.
     let claimed = [State::Reserved, State::Paid, State::Refunded];
-    assert!(leads_to(State::Reserved, State::Refunded, record(1, 1, &claimed).passed));
+    assert!(leads_to(
+        State::Reserved,
+        State::Refunded,
+        record(1, 1, &claimed).passed
+    ));
     let never_paid = record(1, 1, &[State::Reserved, State::Refunded]).passed;
     assert!(!leads_to(State::Reserved, State::Refunded, never_paid));
 }
