@@ -71,19 +71,24 @@ pub(super) async fn inflict(
         Fault::KeeperInWarmUp => kill_keeper_in_warm_up(stand, did).await,
         Fault::OldDump => {
             did();
-            stand.redis.lock().await.comes_back_old(lasts).await?;
+            stand
+                .redis
+                .lock()
+                .await
+                .comes_back_old(sleep(lasts))
+                .await?;
             Ok(format!("{lasts:?} old"))
         }
         Fault::CutAof => {
             did();
             let bytes = 1 + choice % TAIL_BYTES;
             let mut redis = stand.redis.lock().await;
-            redis.loses_its_tail(lasts, bytes.into()).await?;
+            redis.loses_its_tail(sleep(lasts), bytes.into()).await?;
             Ok(format!("{bytes} bytes cut"))
         }
         Fault::Promotion => {
             did();
-            stand.redis.lock().await.is_replaced(lasts).await?;
+            stand.redis.lock().await.is_replaced(sleep(lasts)).await?;
             Ok(format!("{lasts:?} behind"))
         }
         Fault::Sessions => {

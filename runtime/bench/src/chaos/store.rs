@@ -67,13 +67,16 @@ impl Store {
             .await
     }
 
-    /// Dies, and comes back with the data of `for_` ago.
-    pub(super) async fn comes_back_old(&mut self, for_: Duration) -> anyhow::Result<()> {
+    /// Dies, and comes back with the data from before `meanwhile`.
+    pub(super) async fn comes_back_old(
+        &mut self,
+        meanwhile: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
         self.ask::<()>(&["SAVE"]).await?;
         let dump = self.data().join("dump.rdb");
         let old = dump.with_extension("old");
         std::fs::rename(&dump, &old).context("there is no dump")?;
-        sleep(for_).await;
+        meanwhile.await;
         self.primary.kill().await?;
         std::fs::rename(&old, &dump).context("could not put the old dump back")?;
         sleep(AWAY_FOR).await;
@@ -82,10 +85,10 @@ impl Store {
         std::fs::remove_file(&dump).context("could not remove the old dump")
     }
 
-    /// Dies, and comes back from an append-only file that lacks its last `bytes`.
+    /// Dies after `meanwhile`, and comes back from an append-only file that lacks its last `bytes`.
     pub(super) async fn loses_its_tail(
         &mut self,
-        for_: Duration,
+        meanwhile: impl Future<Output = ()>,
         bytes: u64,
     ) -> anyhow::Result<()> {
         self.ask::<()>(&["CONFIG", "SET", "appendonly", "yes"])
@@ -95,7 +98,7 @@ impl Store {
             &["aof_enabled:1", "aof_rewrite_in_progress:0"],
         )
         .await?;
-        sleep(for_).await;
+        meanwhile.await;
         self.primary.kill().await?;
         let dir = self.data().join("appendonlydir");
         cut(&dir, bytes)?;
@@ -109,17 +112,23 @@ impl Store {
         std::fs::remove_dir_all(&dir).context("could not remove the append-only file")
     }
 
-    /// A replica takes over that has not seen what was written in the last `for_`; the primary is dead by then.
-    pub(super) async fn is_replaced(&mut self, for_: Duration) -> anyhow::Result<()> {
+    /// A replica takes over that has not seen what was written `meanwhile`; the primary is dead by then.
+    pub(super) async fn is_replaced(
+        &mut self,
+        meanwhile: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
         let turn = (self.turn + 1) % NAMES.len();
         let options = StartOptions::within(self.home.clone(), NAMES[turn]);
         let replica = RedisServer::start(options).await?;
         let port = self.primary.server().port().to_string();
+        // It would wait for more replicas to come.
+        let at_once = ["CONFIG", "SET", "repl-diskless-sync-delay", "0"];
+        self.ask::<()>(&at_once).await?;
         ask::<()>(replica.url(), &["REPLICAOF", "127.0.0.1", &port]).await?;
         says(replica.url(), "replication", &["master_link_status:up"]).await?;
         // From here on it hears nothing more.
         ask::<()>(replica.url(), &["REPLICAOF", "NO", "ONE"]).await?;
-        sleep(for_).await;
+        meanwhile.await;
         self.primary.kill().await?;
         self.relay.switch(replica.server().port());
         self.primary = replica;
@@ -204,42 +213,27 @@ mod tests {
             .unwrap();
     }
 
-    /// Writes `new` while `breaking` goes on, and says what is there afterwards.
+    /// What is there after `breaking`, which is given a write to happen meanwhile.
     macro_rules! broken {
-        ($store:ident, $breaking:expr) => {{
+        ($store:ident, $breaking:ident $(, $more:expr)?) => {{
             write(&$store, "old").await;
             let url = $store.url();
-            let writing = async {
-                sleep(Duration::from_millis(600)).await;
-                ask::<()>(&url, &["SET", "unit", "new"]).await.unwrap();
-            };
-            let (broken, ()) = tokio::join!($breaking, writing);
-            broken.unwrap();
+            let meanwhile = async move { ask(&url, &["SET", "unit", "new"]).await.unwrap() };
+            $store.$breaking(meanwhile $(, $more)?).await.unwrap();
             value(&$store).await
         }};
     }
-
-    const FOR: Duration = Duration::from_secs(1);
 
     #[tokio::test]
     async fn every_way_to_lose_data_loses_what_it_should() {
         let home = Home::own("chaos-store").unwrap();
         let mut store = Store::start(&home).await.unwrap();
-        assert_eq!(
-            broken!(store, store.comes_back_old(FOR)).as_deref(),
-            Some("old")
-        );
+        let old = Some("old".to_owned());
+        assert_eq!(broken!(store, comes_back_old), old);
         // The last command is torn and dropped.
-        let tail = broken!(store, store.loses_its_tail(FOR, 5));
-        assert_eq!(tail.as_deref(), Some("old"));
-        assert_eq!(
-            broken!(store, store.is_replaced(FOR)).as_deref(),
-            Some("old")
-        );
-        assert_eq!(
-            broken!(store, store.is_replaced(FOR)).as_deref(),
-            Some("old")
-        );
+        assert_eq!(broken!(store, loses_its_tail, 5), old);
+        assert_eq!(broken!(store, is_replaced), old);
+        assert_eq!(broken!(store, is_replaced), old);
         store.dies(AWAY_FOR).await.unwrap();
         assert_eq!(value(&store).await, None);
         write(&store, "again").await;
