@@ -20,6 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a killed server stays away.
 const AWAY_FOR: Duration = Duration::from_millis(200);
 
+/// What a starting server reads from its data folder, if it is there.
+const DUMP: &str = "dump.rdb";
+
 /// Its two processes take turns as primary.
 const NAMES: [&str; 2] = ["redis", "redis-replica"];
 
@@ -73,7 +76,7 @@ impl Store {
         meanwhile: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         self.ask::<()>(&["SAVE"]).await?;
-        let dump = self.data().join("dump.rdb");
+        let dump = self.data().join(DUMP);
         let old = dump.with_extension("old");
         std::fs::rename(&dump, &old).context("there is no dump")?;
         meanwhile.await;
@@ -133,6 +136,11 @@ impl Store {
         self.relay.switch(replica.server().port());
         self.primary = replica;
         self.turn = turn;
+        // A replica keeps its first copy as a dump; the next start shall be empty.
+        let copy = self.data().join(DUMP);
+        if copy.exists() {
+            std::fs::remove_file(&copy).context("could not remove the replica's copy")?;
+        }
         Ok(())
     }
 
