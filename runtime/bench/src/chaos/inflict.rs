@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::fault::{Fault, Target};
 use super::schedule::Planned;
-use super::stand::{Stand, bring_back};
+use super::stand::{BACK_WAIT_MAX, Stand, TRY_EVERY, bring_back};
 use super::{clock, disk};
 
 /// Between two rounds of terminating sessions: a commit takes a few milliseconds, so that some are met in the middle.
@@ -287,8 +287,8 @@ async fn rebalance(
     let mut second = loop {
         match stand.another("processor", "runtime-processor-2").await {
             Ok(second) => break second,
-            Err(error) if started.elapsed() > Duration::from_secs(60) => return Err(error),
-            Err(_) => sleep(Duration::from_millis(500)).await,
+            Err(error) if started.elapsed() > BACK_WAIT_MAX => return Err(error),
+            Err(_) => sleep(TRY_EVERY).await,
         }
     };
     did();

@@ -177,15 +177,13 @@ async fn forget(stand: &Stand, name: &str) -> anyhow::Result<()> {
 }
 
 fn manifest(name: &str) -> String {
-    let categories: String = CATEGORIES
-        .iter()
-        .map(|(name, tickets, price, shards)| {
-            format!(
-                "  - {{ name: {name}, price: {{ currency: IDR, amountMinor: {price} }}, \
-                 quantity: {tickets}, stockShards: {shards} }}\n"
-            )
-        })
-        .collect();
+    let categories = CATEGORIES.map(|(name, tickets, price, shards)| {
+        format!(
+            "  - {{ name: {name}, price: {{ currency: IDR, amountMinor: {price} }}, \
+             quantity: {tickets}, stockShards: {shards} }}\n"
+        )
+    });
+    let categories = categories.concat();
     format!(
         r#"apiVersion: ticketctl.io/v1alpha1
 kind: Event

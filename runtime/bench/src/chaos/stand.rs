@@ -36,10 +36,10 @@ const ROLES: [&str; 7] = [
 const SANDBOX: &str = "sandbox";
 
 /// How long a process may need to come back, tries included: what it depends on may be down itself.
-const BACK_WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const BACK_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// Between two tries to start a process again, and between two looks for processes that have ended by themselves.
-const TRY_EVERY: Duration = Duration::from_millis(500);
+pub(super) const TRY_EVERY: Duration = Duration::from_millis(500);
 
 /// A platform of its own.
 pub(super) struct Stand {
