@@ -17,7 +17,7 @@ TEST_LIMIT_S ?= 2400
 # What `make profile` samples: processor, api or operator.
 BIN ?= processor
 
-.PHONY: help install install-all build demo test fuzz bench bench-micro profile lint generate stack-up stack-down stack-status stack-clean
+.PHONY: help install install-all build demo test fuzz chaos bench bench-micro profile lint generate stack-up stack-down stack-status stack-clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ fuzz: install-all build ## Send both APIs what their OpenAPI documents allow and
 	@trap '$(TEST_STACK) down' EXIT; \
 	$(TEST_STACK) up --servers-only; \
 	timeout --kill-after=30 $(TEST_LIMIT_S) $(CARGO) test --workspace --test it fuzzed -- --ignored --nocapture
+
+chaos: install-all build ## Break everything in the middle of sales and prove that nothing is lost; report in target/chaos (SEED=n RUNS=n ONLY=fault,fault)
+	@$(TARGET)/debug/ticket-bench chaos --control
+	@$(TARGET)/debug/ticket-bench chaos
 
 bench: install ## Measure everything beside its baselines; report in target/bench (QUICK=1, ONLY=word,word)
 	@$(CARGO) build --release -p ticket-bench -p ticket-runtime

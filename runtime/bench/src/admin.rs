@@ -1,17 +1,25 @@
 //! The event manager's eyes: reads stock, orders and audit through the admin API, with a viewer's token.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use ticket_core::{EventName, OrderRef, State};
+use tokio::time::sleep;
 
 use crate::outside::{Audit, CategoryStock, ManagedEvent, ManagedOrder, OrderHistory, Page, Stock};
 use crate::stack_env::StackEnv;
 
 /// Longest wait for one answer. An audit reads every order.
 const ANSWER_WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// How long a question is repeated that nobody answers, or that is answered "later" (503): a server that was killed is back
+/// before that.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Wait between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(500);
 
 /// Orders on a page of the list.
 const PAGE_ORDERS: usize = 500;
@@ -92,11 +100,20 @@ impl Admin {
             .build()
             .context("no request")?;
         let what = format!("{} {}", request.method(), request.url().path());
-        let answer = self
-            .http
-            .execute(request)
-            .await
-            .with_context(|| what.clone())?;
+        let started = Instant::now();
+        let answer = loop {
+            let again = request.try_clone();
+            let again = again.with_context(|| format!("{what}: cannot be asked twice"))?;
+            let answer = self.http.execute(again).await;
+            let is_later = match &answer {
+                Ok(answer) => answer.status() == StatusCode::SERVICE_UNAVAILABLE,
+                Err(_) => true,
+            };
+            if !is_later || started.elapsed() + TRY_EVERY > PATIENCE {
+                break answer.with_context(|| what.clone())?;
+            }
+            sleep(TRY_EVERY).await;
+        };
         let status = answer.status();
         let body = answer.bytes().await.with_context(|| what.clone())?;
         let text = String::from_utf8_lossy(&body);

@@ -21,7 +21,7 @@ use crate::partner::PartnerBooks;
 use crate::provider::Charged;
 use crate::sale::Misbehaviour;
 
-pub(crate) use misbehaviour::unknown_complaints;
+pub(crate) use misbehaviour::{ABOUT_THE_SALE, unknown_complaints};
 
 /// Findings of one check that are written out; the rest is counted.
 const EXAMPLES_MAX: usize = 5;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ticket_core::EventName;
-use ticket_testkit::Citus;
 use ticket_testkit::stack::{self, Given, Roles};
+use ticket_testkit::{Citus, workspace_dir};
 
 use crate::campaign::{self, Campaign};
+use crate::chaos::{self, fault::Fault};
 use crate::demo::{self, Demo};
 use crate::http::{self, bare::BareArgs};
 use crate::profile::{self, Profiled};
@@ -61,6 +62,8 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+    /// Hold sale after sale while processes and servers are killed, paused and robbed of their data; report in target/chaos.
+    Chaos(ChaosArgs),
     /// Measure the platform's paths beside their baselines; report in target/bench.
     Suite {
         /// One round over fewer orders.
@@ -100,6 +103,25 @@ struct CampaignArgs {
     /// Kill one process of each role in the middle, and start it again. With `all` it is the only one.
     #[arg(long)]
     kill: bool,
+}
+
+#[derive(ClapArgs)]
+struct ChaosArgs {
+    /// Seed of the first run; the others follow.
+    #[arg(long, env = "SEED", default_value_t = 1)]
+    seed: u64,
+    /// How many runs.
+    #[arg(long, env = "RUNS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    runs: u32,
+    /// Only these faults.
+    #[arg(long, env = "ONLY", value_name = "FAULT", value_delimiter = ',')]
+    only: Vec<Fault>,
+    /// One sale without the fence instead, which must not add up.
+    #[arg(long)]
+    control: bool,
+    /// Folder of the platform; emptied first [default: .stack/chaos in the checkout].
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
 }
 
 #[derive(ClapArgs)]
@@ -167,6 +189,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
             say::report(&report::of_sale(&sale, &outcome));
             Ok(outcome.holds())
         }
+        Verb::Chaos(args) => Box::pin(run_chaos(args)).await,
         Verb::Suite { quick, only, plain } => {
             let plan = if quick { Plan::quick() } else { Plan::full() };
             let citus = if plain {
@@ -186,4 +209,31 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
             Ok(true)
         }
     }
+}
+
+/// Says whether the campaign held, or the control did not.
+async fn run_chaos(args: ChaosArgs) -> anyhow::Result<bool> {
+    let ChaosArgs {
+        seed,
+        runs,
+        only,
+        control,
+        dir,
+    } = args;
+    let dir = dir.unwrap_or_else(|| stack::default_dir().join("chaos"));
+    if control {
+        return chaos::control::run(seed, &dir).await;
+    }
+    let out = workspace_dir().join("target/chaos");
+    let campaign = chaos::Campaign {
+        seed,
+        runs,
+        only,
+        dir,
+        kept: out.clone(),
+    };
+    let told = chaos::run(&campaign).await?;
+    told.write(&out)?;
+    say::report(&told.text());
+    Ok(told.holds())
 }

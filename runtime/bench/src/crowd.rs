@@ -14,12 +14,13 @@ pub mod script;
 pub mod token;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ticket_core::{EventName, OrderRef};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::outside::{Category, Order};
@@ -43,6 +44,8 @@ pub struct Invitation {
     pub quantity_max: u32,
     /// How many people.
     pub buyers: u32,
+    /// They come evenly spread over this time; zero = all at once, as fast as the door lets them in.
+    pub over: Duration,
     /// Which crowd: the same seed is the same people.
     pub seed: u64,
     /// `TICKET_API_URL`.
@@ -102,6 +105,7 @@ pub async fn run(invitation: Invitation, counters: Arc<Counters>) -> anyhow::Res
         units,
         quantity_max,
         buyers,
+        over,
         seed,
         api_url,
         payments_url,
@@ -125,6 +129,8 @@ pub async fn run(invitation: Invitation, counters: Arc<Counters>) -> anyhow::Res
     let mut inside = JoinSet::new();
     let mut book = Book::default();
     for number in 0..buyers {
+        let comes_after = over.saturating_mul(number) / buyers;
+        sleep(comes_after.saturating_sub(grounds.opened.elapsed())).await;
         let place = Arc::clone(&door)
             .acquire_owned()
             .await

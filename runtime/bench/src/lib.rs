@@ -5,6 +5,7 @@
 //! - [`crowd`]: simulated buyers.
 //! - [`check`]: does what they were told agree with what the platform says?
 //! - [`campaign`]: a sale while the provider misbehaves and processes are killed.
+//! - [`chaos`]: sales while everything breaks, one after the other.
 //! - [`partner`]: the reseller of such a sale.
 //! - [`demo`]: from nothing to a sold-out event, with a report.
 //! - [`load`]: the load generator.
@@ -21,6 +22,7 @@
 pub mod admin;
 pub mod baselines;
 pub mod campaign;
+pub mod chaos;
 pub mod check;
 pub mod cli;
 mod costs;

@@ -25,9 +25,6 @@ use crate::{provider, say, text};
 /// How long the runtime may take to see an event that is open by its resource: it re-reads once a second.
 const ON_SALE_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// How long the stock store may be behind the ledger after the last buyer has gone.
-const QUIET_WAIT_MAX: Duration = Duration::from_secs(30);
-
 /// How long a complaint may stay unknown: the provider is asked every half minute, and a process may have been killed.
 const COMPLAINTS_WAIT_MAX: Duration = Duration::from_secs(90);
 
@@ -90,6 +87,23 @@ impl Outcome {
     }
 }
 
+/// How fast the crowd comes, and how long the platform may take afterwards.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The crowd comes evenly spread over this time; zero = all at once.
+    pub over: Duration,
+    /// How long the stock store may be behind the ledger after the last buyer has gone.
+    pub quiet_wait_max: Duration,
+}
+
+impl Pace {
+    /// Everybody comes at once, and nobody disturbs the platform afterwards.
+    pub const RUSH: Self = Self {
+        over: Duration::ZERO,
+        quiet_wait_max: Duration::from_secs(30),
+    };
+}
+
 /// Holds the sale and judges it.
 ///
 /// # Errors
@@ -107,6 +121,24 @@ pub async fn hold_with(
     sale: &Sale,
     partner: Option<Partner>,
 ) -> anyhow::Result<Outcome> {
+    let nothing = std::future::ready(());
+    let held = hold_through(env, sale, Pace::RUSH, partner, nothing);
+    let (outcome, ()) = Box::pin(held).await?;
+    Ok(outcome)
+}
+
+/// The same at another pace while something else happens, and judged when both are over. `meanwhile` begins when the doors
+/// open.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn hold_through<T>(
+    env: &StackEnv,
+    sale: &Sale,
+    pace: Pace,
+    partner: Option<Partner>,
+    meanwhile: impl Future<Output = T>,
+) -> anyhow::Result<(Outcome, T)> {
     let admin = Admin::new(env)?;
     let announced = on_sale(env, &sale.event).await?;
     let quantity_max = admin.event(&sale.event).await?.max_per_buyer;
@@ -127,6 +159,7 @@ pub async fn hold_with(
         categories: announced.categories.clone(),
         quantity_max,
         buyers: sale.buyers,
+        over: pace.over,
         seed: sale.seed,
         api_url: env.api_url.clone(),
         payments_url: env.payments_url.clone(),
@@ -140,14 +173,18 @@ pub async fn hold_with(
     let line = move || progress_line(&shown, sale.buyers, opened.elapsed());
     let coming = say::while_showing(line, Box::pin(crowd::run(invitation, counters)));
     let mut partner = partner;
-    let book = match &mut partner {
-        None => coming.await?,
-        Some(partner) => {
-            let book = partner.trade_while(coming).await??;
-            partner.last_words().await?;
-            book
+    let selling = async {
+        match &mut partner {
+            None => coming.await,
+            Some(partner) => {
+                let book = partner.trade_while(coming).await??;
+                partner.last_words().await?;
+                Ok(book)
+            }
         }
     };
+    let (book, other) = tokio::join!(selling, meanwhile);
+    let book = book?;
 
     say::progress("everybody has gone; waiting until the platform is quiet");
     complaints_known(&admin, &sale.event, &book).await?;
@@ -155,7 +192,7 @@ pub async fn hold_with(
         None => None,
         Some(partner) => Some(partner.books(&admin).await?),
     };
-    let (after, audit) = quiet(&admin, &sale.event).await?;
+    let (after, audit) = quiet(&admin, &sale.event, pace.quiet_wait_max).await?;
     let is_news_sure = sale.faults == Faults::default();
     let misbehaviour = if is_news_sure {
         None
@@ -193,7 +230,7 @@ pub async fn hold_with(
         partner,
     };
     let verdicts = check::check(&evidence);
-    Ok(Outcome { evidence, verdicts })
+    Ok((Outcome { evidence, verdicts }, other))
 }
 
 /// Waits until every complaint about a payment is known, at most as long as one may take to be found of which nobody was
@@ -261,11 +298,15 @@ async fn on_sale(env: &StackEnv, event: &EventName) -> anyhow::Result<outside::E
 
 /// Waits until nothing is held and the stock store has caught up, then takes the last look and the audit. When that does
 /// not come about in time, the last look is the evidence.
-async fn quiet(admin: &Admin, event: &EventName) -> anyhow::Result<(Vec<CategoryStock>, Audit)> {
+async fn quiet(
+    admin: &Admin,
+    event: &EventName,
+    wait_max: Duration,
+) -> anyhow::Result<(Vec<CategoryStock>, Audit)> {
     let started = Instant::now();
     loop {
         let stock = admin.stock(event).await?;
-        let is_over = started.elapsed() >= QUIET_WAIT_MAX;
+        let is_over = started.elapsed() >= wait_max;
         let is_quiet = stock
             .iter()
             .all(|stock| stock.held == 0 && stock.store_available == Some(stock.available));

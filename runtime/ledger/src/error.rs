@@ -205,6 +205,9 @@ const RETRY_STATES: [&str; 5] = ["40", "53", "57P", "55P03", "25006"];
 /// was broken off by its timeout (57014), which on Citus may come after a worker's commit.
 const AMBIGUOUS_STATES: [&str; 2] = ["08", "57014"];
 
+/// XX000 alone says nothing. A session says this of itself when its server was killed under it, perhaps while it committed.
+const AMBIGUOUS_TEXT: &str = "postmaster was shut down";
+
 /// XX000 alone says nothing; these texts come at the cutover of a move or split, and everything was rolled back.
 const RETRY_TEXTS: [&str; 5] = [
     "could not find valid entry for shard",
@@ -234,7 +237,9 @@ fn classify_state(state: &str, message: &str) -> ErrorClass {
     let is_cutover = || RETRY_TEXTS.iter().any(|text| message.contains(text));
     if RETRY_STATES.iter().any(starts) || state == "XX000" && is_cutover() {
         ErrorClass::Retry
-    } else if AMBIGUOUS_STATES.iter().any(starts) {
+    } else if AMBIGUOUS_STATES.iter().any(starts)
+        || state == "XX000" && message.contains(AMBIGUOUS_TEXT)
+    {
         ErrorClass::Ambiguous
     } else {
         ErrorClass::Permanent
@@ -262,5 +267,7 @@ mod tests {
         }
         let cutover = "could not find valid entry for shard 102008";
         assert_eq!(of("XX000", cutover), ErrorClass::Retry);
+        let killed = "postmaster was shut down, exiting";
+        assert_eq!(of("XX000", killed), ErrorClass::Ambiguous);
     }
 }

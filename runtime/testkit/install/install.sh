@@ -3,7 +3,8 @@
 #   - packages of the operating system (apt-get when root; else the command is printed and this stops),
 #   - Kafka's jars through Maven into .stack/kafka,
 #   - kube-apiserver and kubectl, built from Go modules, into .stack/bin,
-#   - with --all also stripe-mock, built from its Go module: a test checks our requests against Stripe's own description.
+#   - with --all also stripe-mock, built from its Go module: a test checks our requests against Stripe's own description,
+#     and libfaketime: the fault campaign moves clocks.
 # What is there is left alone, so that a second run takes well below a second. A server that an environment variable
 # points at (KUBECONFIG, TICKET_KAFKA_BROKERS, TICKET_DATABASE_URL, TICKET_REDIS_URL) is not installed, unless the first
 # argument is --all: tests kill servers, so they need their own. With --fuzz only the fuzzer of `make fuzz` is installed, into
@@ -79,6 +80,8 @@ packages() {
     if [ $redis = yes ]; then
         has redis-server || missing+=(redis-server)
     fi
+    # Moves the clock of a single process.
+    [ "$all" = no ] || compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime)
     [ ${#missing[@]} -gt 0 ] || return 0
 
     local command="apt-get install -y --no-install-recommends ${missing[*]}"

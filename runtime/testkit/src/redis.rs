@@ -28,6 +28,18 @@ pub enum Persistence {
     EveryWrite,
 }
 
+impl Persistence {
+    const fn append_only(self) -> &'static str {
+        match self {
+            Self::None => "no",
+            Self::EveryWrite => "yes",
+        }
+    }
+}
+
+/// Decides which of its files a starting server reads: the append-only file, or a dump if there is one.
+const APPEND_ONLY: &str = "--appendonly";
+
 /// A server that talks only TLS, wants a client certificate and knows one user.
 #[derive(Debug, Clone)]
 pub struct SecureRedis {
@@ -91,11 +103,7 @@ impl RedisServer {
         match &kind {
             Kind::Alone(persistence) => {
                 set("--port", &number);
-                let append = match persistence {
-                    Persistence::None => "no",
-                    Persistence::EveryWrite => "yes",
-                };
-                set("--appendonly", append);
+                set(APPEND_ONLY, persistence.append_only());
             }
             Kind::Secure(secure) => {
                 let (certificate, key) = secure.certificates.server();
@@ -150,6 +158,13 @@ impl RedisServer {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What the next starts find again, of a server that was started alone. [`Persistence::None`] still reads a dump that
+    /// lies in the data folder: so a server comes back with old data.
+    pub fn keep(&mut self, persistence: Persistence) {
+        self.server
+            .set_option(APPEND_ONLY, persistence.append_only());
     }
 }
 

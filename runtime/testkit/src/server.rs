@@ -287,6 +287,14 @@ impl Server {
         self.spec.env.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Gives an option another value for the next start. An option that the server was not started with stays away.
+    pub(crate) fn set_option(&mut self, option: &str, value: &str) {
+        let at = self.spec.args.iter().position(|known| known == option);
+        if let Some(known) = at.and_then(|at| self.spec.args.get_mut(at + 1)) {
+            *known = value.into();
+        }
+    }
+
     /// SIGSTOP: it keeps its connections and answers nothing.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)

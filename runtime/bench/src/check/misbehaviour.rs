@@ -10,6 +10,12 @@ use crate::sale::Misbehaviour;
 /// What is expected at least so often must happen: with fewer, none may come by chance. At eight that is one run in 3,000.
 const EXPECTED_MIN: usize = 8;
 
+const TOOK_PLACE: &str = "everything that may go wrong did";
+const LATE_MONEY: &str = "money came late";
+
+/// Verdicts that are about the sale and not about the platform.
+pub(crate) const ABOUT_THE_SALE: [&str; 2] = [TOOK_PLACE, LATE_MONEY];
+
 /// Each fault of the provider and each kind of buyer that was promised took place.
 pub(super) fn took_place(evidence: &Evidence, misbehaviour: &Misbehaviour) -> Verdict {
     let Misbehaviour {
@@ -42,11 +48,7 @@ pub(super) fn took_place(evidence: &Evidence, misbehaviour: &Misbehaviour) -> Ve
         }
         counted.push(format!("{times} {}", ending.as_str()));
     }
-    Verdict::new(
-        "everything that may go wrong did",
-        counted.join(", "),
-        findings,
-    )
+    Verdict::new(TOOK_PLACE, counted.join(", "), findings)
 }
 
 /// Did the buyer get to do what he came for?
@@ -83,7 +85,7 @@ pub(super) fn late_money_came(evidence: &Evidence, misbehaviour: &Misbehaviour) 
         "for {} orders: {returned} got it back, {reclaimed} got their tickets again",
         returned + reclaimed
     );
-    Verdict::new("money came late", detail, findings)
+    Verdict::new(LATE_MONEY, detail, findings)
 }
 
 /// Every warning and every dispute is known, also those of which nobody was told.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use ticket_bench::crowd::book::{Book, Request as Asked};
@@ -29,6 +30,7 @@ async fn come(api: &MockServer, buyers: u32) -> Book {
         units: vec![100],
         quantity_max: 4,
         buyers,
+        over: Duration::ZERO,
         seed: 3,
         api_url: api.uri(),
         payments_url: api.uri(),

@@ -9,6 +9,7 @@
     reason = "the report of a sale belongs to the output of its test"
 )]
 
+mod chaos;
 mod cli;
 mod killed;
 mod lies;
