@@ -22,7 +22,7 @@ const TAIL_BYTES: u32 = 50_000;
 
 /// A clock jumps by up to so many seconds, either way: more than a hold, and less than a buyer waits for an end, because a
 /// hold that begins while the clock is ahead lasts longer by as much.
-const CLOCK_JUMP_MAX_S: u32 = 45;
+const CLOCK_JUMP_MAX_S: u32 = 20;
 
 /// How long a keeper may take to begin a warm-up after the store has lost everything.
 const WARM_UP_WAIT_MAX: Duration = Duration::from_secs(10);
