@@ -138,10 +138,14 @@ async fn begin(dir: &Path) -> anyhow::Result<Stand> {
     let started = Instant::now();
     disk::sweep(dir).await?;
     if dir.exists() {
-        std::fs::remove_dir_all(dir).with_context(|| format!("could not empty {}", dir.display()))?;
+        std::fs::remove_dir_all(dir)
+            .with_context(|| format!("could not empty {}", dir.display()))?;
     }
     let stand = Box::pin(Stand::start(Home::kept(dir)?)).await?;
-    say::progress(&format!("the platform is up after {}", short(started.elapsed())));
+    say::progress(&format!(
+        "the platform is up after {}",
+        short(started.elapsed())
+    ));
     Ok(stand)
 }
 
