@@ -87,14 +87,14 @@ pub(crate) async fn fill(
             staged = stock.stage(event, epoch, &records).await?;
         }
     }
-    let seed = Seed {
+    let filled = Seed {
         event,
         epoch,
         max_per_buyer: row.max_per_buyer,
         categories: by_category(row, &shards, &taken),
         staged,
     };
-    Ok((seen, stock.seed(&seed).await?))
+    Ok((seen, stock.seed(&filled).await?))
 }
 
 /// The count is what the staged orders leave of the capacity, and not the row's own: an order that was decided between the two

@@ -32,7 +32,9 @@ fn wish(holder: &str, seen: Option<i64>) -> LockWish<'_> {
 async fn taken(db: &TestLedger, event: EventId, wish: &LockWish<'_>) -> Warmup {
     match db.ledger.lock_warmup(event, wish).await.unwrap() {
         LockAnswer::Taken(held) => held,
-        other => panic!("{other:?}"),
+        other @ (LockAnswer::Held(_) | LockAnswer::Newer(_) | LockAnswer::Closed) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -64,7 +66,7 @@ async fn taking_the_lock_raises_the_epoch_and_has_one_winner(db: TestLedger) {
             }
             // Whoever comes later finds an epoch that it has not seen.
             LockAnswer::Newer(epoch) => assert_eq!(epoch, Epoch(2)),
-            other => panic!("{other:?}"),
+            other @ (LockAnswer::Held(_) | LockAnswer::Closed) => panic!("{other:?}"),
         }
     }
     assert_eq!(winners, 1);
@@ -182,11 +184,11 @@ async fn a_missed_decision_makes_a_warm_up_sure(db: TestLedger) {
     assert!(need().await.unwrap());
     assert_eq!(is_finished(&db, event).await, (false, false));
     // After a hold somebody warms up in any case.
-    let hold = LockWish {
+    let to_hold = LockWish {
         kind: WarmupKind::Hold,
         ..wish("ann", None)
     };
-    taken(&db, event, &hold).await;
+    taken(&db, event, &to_hold).await;
     assert!(!need().await.unwrap());
     let nobody = EventId::random();
     let gone = db.ledger.need_warmup(nobody, "processor", "gone").await;
