@@ -1,7 +1,6 @@
 //! The buyer API (CONTRACT section 2). It checks, asks the stock store once, writes one command to the order log and
 //! answers. It never decides that an order exists, and it never writes to the ledger.
 
-mod body;
 mod buyer;
 mod cors;
 mod document;

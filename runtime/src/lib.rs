@@ -5,6 +5,7 @@ pub mod admin;
 pub mod api;
 pub mod audit;
 mod availability;
+mod body;
 pub mod catalog;
 mod cloudevents;
 mod commands;

@@ -35,4 +35,4 @@ pub use orders::{OrderCursor, OrderFilter, OrderPage};
 pub use settings::DatabaseSettings;
 pub use shards::{NewStockShard, SeedCategory, SeedView, StockShardRow};
 pub use topology::{CitusShard, Node, NodeRole, Topology};
-pub use warmups::{LockAnswer, LockWish, Warmth, Warmup, WarmupKind};
+pub use warmups::{LockAnswer, LockWish, WARMUPS_KEPT, Warmth, Warmup, WarmupKind};

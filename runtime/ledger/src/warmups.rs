@@ -15,6 +15,9 @@ use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
 use crate::events::next_change;
 
+/// Warm-ups of an event that are remembered.
+pub const WARMUPS_KEPT: i64 = 100;
+
 /// What a lock is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WarmupKind {
@@ -350,18 +353,25 @@ impl Ledger {
     }
 }
 
+/// The event's next epoch. What is older than [`WARMUPS_KEPT`] is forgotten: an outage may begin a run every few seconds.
 async fn raise(
     transaction: &mut PgConnection,
     event: EventId,
     change: i64,
 ) -> std::result::Result<i64, sqlx::Error> {
-    sqlx::query_scalar(
+    let epoch: i64 = sqlx::query_scalar(
         "UPDATE events SET epoch = epoch + 1, change = $2 WHERE event_id = $1 RETURNING epoch",
     )
     .bind(event.0)
     .bind(change)
-    .fetch_one(transaction)
-    .await
+    .fetch_one(&mut *transaction)
+    .await?;
+    sqlx::query("DELETE FROM warmups WHERE event_id = $1 AND epoch <= $2")
+        .bind(event.0)
+        .bind(epoch - WARMUPS_KEPT)
+        .execute(transaction)
+        .await?;
+    Ok(epoch)
 }
 
 async fn live(connection: &mut PgConnection, event: EventId) -> Result<Option<Warmup>> {

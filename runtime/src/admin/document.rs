@@ -24,7 +24,8 @@ problem_sets! {
     /// Listing orders.
     ListProblems: InvalidRequest Unauthenticated Forbidden NotFound;
     /// Acting on the warm-up lock.
-    LockProblems: InvalidRequest Unauthenticated Forbidden NotFound SaleClosed WarmupLocked;
+    LockProblems: InvalidRequest Unauthenticated Forbidden NotFound SaleClosed WarmupLocked PayloadTooLarge
+        UnsupportedMediaType;
     /// Acting on an order.
     WishProblems: Unauthenticated Forbidden NotFound IllegalTransition;
 }

@@ -4,10 +4,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::{Extension, Json};
-use serde::de::DeserializeOwned;
 use ticket_admin::{LockRequest, LockView, UnlockRequest, WarmupRun, WarmupView};
 use ticket_core::{Code, EventId};
 use ticket_ledger::{LedgerError, LockAnswer, LockWish, Warmup, WarmupKind};
@@ -18,6 +16,7 @@ use tracing::{info, warn};
 use super::access::Who;
 use super::document::{LockProblems, LookProblems};
 use super::{Admin, refusal};
+use crate::body::OptionalJsonBody;
 use crate::catalog::EventEntry;
 use crate::path::PathPart;
 use crate::problem::Problem;
@@ -52,9 +51,8 @@ pub(super) async fn run(
     State(admin): State<Arc<Admin>>,
     PathPart(event): PathPart,
     Extension(Who(who)): Extension<Who>,
-    body: Bytes,
+    OptionalJsonBody(LockRequest { reason }): OptionalJsonBody<LockRequest>,
 ) -> Result<Json<WarmupView>, Problem> {
-    let LockRequest { reason } = read(&body)?;
     let reason = checked(reason)?;
     let event = admin.event(&event).await?;
     let reason = reason.as_deref().unwrap_or(BY_HAND);
@@ -81,9 +79,8 @@ pub(super) async fn lock(
     State(admin): State<Arc<Admin>>,
     PathPart(event): PathPart,
     Extension(Who(who)): Extension<Who>,
-    body: Bytes,
+    OptionalJsonBody(LockRequest { reason }): OptionalJsonBody<LockRequest>,
 ) -> Result<Json<WarmupView>, Problem> {
-    let LockRequest { reason } = read(&body)?;
     let reason = checked(reason)?;
     let event = admin.event(&event).await?;
     let wish = LockWish {
@@ -117,9 +114,8 @@ pub(super) async fn unlock(
     State(admin): State<Arc<Admin>>,
     PathPart(event): PathPart,
     Extension(Who(who)): Extension<Who>,
-    body: Bytes,
+    OptionalJsonBody(UnlockRequest { force, confirm }): OptionalJsonBody<UnlockRequest>,
 ) -> Result<Json<WarmupView>, Problem> {
-    let UnlockRequest { force, confirm } = read(&body)?;
     let event = admin.event(&event).await?;
     if confirm.is_some_and(|name| name != event.name().to_string()) {
         let rule = format!("is not {}", event.name());
@@ -145,14 +141,14 @@ pub(super) async fn unlock(
 /// A store that does not answer is not armed, as far as anybody can know: the lock must be visible then, too.
 async fn view(admin: &Admin, event: &EventEntry) -> Result<WarmupView, Problem> {
     let ledger = &admin.parts.ledger;
-    let (row, history, armed) = tokio::join!(
+    let (row, history, lock, armed) = tokio::join!(
         ledger.event(event.id()),
         ledger.warmup_history(event.id(), HISTORY_MAX),
+        ledger.warmup_lock(event.id()),
         admin.parts.stock.state(event.id()),
     );
     let row = row.map_err(|error| refusal::of_ledger(&error))?;
     let history = history.map_err(|error| refusal::of_ledger(&error))?;
-    let lock = ledger.warmup_lock(event.id()).await;
     let lock = lock.map_err(|error| refusal::of_ledger(&error))?;
     let epoch = row.map_or(event.epoch(), |row| row.epoch);
     Ok(WarmupView {
@@ -178,14 +174,6 @@ fn entry(warmup: Warmup) -> WarmupRun {
         finished_at: warmup.finished_at,
         result: warmup.result,
     }
-}
-
-/// No body is an empty wish.
-fn read<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, Problem> {
-    if body.is_empty() {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(body).map_err(|error| Problem::invalid("body", error))
 }
 
 fn checked(reason: Option<String>) -> Result<Option<String>, Problem> {

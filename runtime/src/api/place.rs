@@ -25,13 +25,13 @@ use tracing::warn;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::body::JsonBody;
 use super::buyer::Buyer;
 use super::document::PlaceProblems;
 use super::order_view::OrderView;
 use super::turns::Room;
 use super::waiters::Waiter;
 use super::wants::Wants;
+use crate::body::JsonBody;
 use crate::catalog::{CategoryEntry, EventEntry, Sale, ShardEntry};
 use crate::path::PathPart;
 use crate::problem::Problem;
@@ -210,8 +210,8 @@ struct Wish<'a> {
 }
 
 impl Api {
-    /// Reserves, and says with which epoch; a runtime that is behind the ledger's epoch looks again once. What is rare is boxed here and below: the
-    /// future of a handler is moved several times, with everything that might happen in it.
+    /// Reserves, and says with which epoch; a runtime that is behind the ledger's epoch looks again once. What is rare is
+    /// boxed here and below: the future of a handler is moved several times, with everything that might happen in it.
     async fn reserve(
         &self,
         event: &EventEntry,

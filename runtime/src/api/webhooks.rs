@@ -17,8 +17,8 @@ use ticket_telemetry::chain;
 use tracing::{error, info, warn};
 
 use super::Api;
-use super::body::{WEBHOOK_BYTES_MAX, read};
 use super::document::WebhookProblems;
+use crate::body::{WEBHOOK_BYTES_MAX, read};
 use crate::path::PathPart;
 use crate::problem::Problem;
 

@@ -29,6 +29,10 @@ const RUNS_AT_ONCE_MAX: usize = 16;
 /// Cold events that wait for their turn; the others are found by the next look.
 const COLD_EVENTS_MAX: usize = 1_024;
 
+/// After a run that failed its event is left alone for so long: each run is an epoch that every process reads, and what fails
+/// one is rarely over at once.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+
 /// What is written down as the reason.
 const REASON: &str = "the stock store is cold";
 
@@ -127,6 +131,7 @@ impl Watch {
             }
             Err(error) => {
                 debug!(error = %chain(&error), %event, "warm-up failed, looking again");
+                tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
         self.busy().remove(&event);

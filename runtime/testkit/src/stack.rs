@@ -24,7 +24,7 @@ use crate::{create_database, files};
 
 pub(crate) use crds::kubectl;
 pub use given::Given;
-pub use products::Roles;
+pub use products::{Roles, SANDBOX, SPLIT_ROLES};
 use state::StateFile;
 pub use status::{ProcessStatus, Status};
 

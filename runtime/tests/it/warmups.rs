@@ -269,6 +269,11 @@ async fn a_strangers_lock_is_broken_only_by_force_and_by_its_name() {
     );
     let wrong = value!({"force": true, "confirm": "tests.other"});
     json(act(&sale, "unlock", &wrong).await, 400).await;
+    // A body is read as everywhere else.
+    let form = format!("/events/{}/warmup/unlock", sale.name);
+    let form = sale.ask(Method::POST, &form, MANAGER);
+    let refused = form.form(&[("force", "true")]).send().await.unwrap();
+    assert_eq!(json(refused, 415).await["code"], "unsupported-media-type");
     let viewer = format!("/events/{}/warmup/unlock", sale.name);
     let viewer = sale
         .ask(Method::POST, &viewer, VIEWER)

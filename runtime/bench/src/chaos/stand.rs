@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use futures::future::try_join_all;
 use ticket_bus::BusConfig;
+use ticket_testkit::stack::{SANDBOX, SPLIT_ROLES};
 use ticket_testkit::{
     ApiServer, Binary, Citus, EtcdServer, Home, KafkaServer, PortLease, PostgresServer, Product,
     ProductOptions, StartOptions, lease_port, run_to_end, workspace_dir,
@@ -20,20 +21,6 @@ use super::clock;
 use super::store::Store;
 use crate::kubectl::Kubectl;
 use crate::stack_env::StackEnv;
-
-/// The roles of the runtime, a process each.
-const ROLES: [&str; 7] = [
-    "processor",
-    "payments",
-    "keeper",
-    "notifier",
-    "sync",
-    "api",
-    "admin",
-];
-
-/// The sandbox of the payment provider. It forgets everything when it ends, so nobody ends it.
-const SANDBOX: &str = "sandbox";
 
 /// How long a process may need to come back, tries included: what it depends on may be down itself.
 pub(super) const BACK_WAIT_MAX: Duration = Duration::from_mins(1);
@@ -239,10 +226,11 @@ async fn processes(
     };
     let mut all = BTreeMap::new();
     let own = ProductOptions::sandbox(settings.to_vec());
+    // It forgets everything when it ends, so nobody ends it.
     all.extend([start(SANDBOX.to_owned(), own, Some(sandbox)).await?]);
     let operator = ProductOptions::operator(settings.to_vec());
     all.extend([start("operator".to_owned(), operator, None).await?]);
-    let roles = ROLES.iter().map(|role| {
+    let roles = SPLIT_ROLES.iter().map(|role| {
         let name = format!("runtime-{role}");
         let options = ProductOptions::runtime(role, with_clock(&name));
         start(name, options, None)

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use ticket_core::{Epoch, EventId, Reason, State};
-use ticket_ledger::{LedgerError, LockAnswer, LockWish, PlaceOutcome, Warmup, WarmupKind};
+use ticket_ledger::{
+    LedgerError, LockAnswer, LockWish, PlaceOutcome, WARMUPS_KEPT, Warmup, WarmupKind,
+};
 
 use crate::fixture::{TestLedger, batch, on_both, place};
 
@@ -11,6 +13,7 @@ on_both!(
     taking_the_lock_raises_the_epoch_and_has_one_winner,
     a_lock_that_ran_out_is_lost_for_good,
     a_lock_is_given_back_once_and_can_be_broken,
+    the_oldest_warm_ups_are_forgotten,
     no_lock_without_a_sale,
     a_missed_decision_makes_a_warm_up_sure,
     a_marker_divides_what_counts_from_what_is_refused,
@@ -117,7 +120,10 @@ async fn a_lock_that_ran_out_is_lost_for_good(db: TestLedger) {
             .await
             .unwrap()
     );
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Only the database's clock ends it.
+    while db.ledger.warmup_lock(event).await.unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
     // Her own clock may say what it likes.
     assert!(!db.ledger.extend_warmup(&ann, MINUTE).await.unwrap());
     assert_eq!(db.ledger.warmup_lock(event).await.unwrap(), None);
@@ -132,6 +138,20 @@ async fn a_lock_that_ran_out_is_lost_for_good(db: TestLedger) {
         .collect();
     assert_eq!(told, [(3, "bob", None), (2, "ann", Some("expired"))]);
     assert_eq!(db.ledger.warmup_history(event, 1).await.unwrap().len(), 1);
+}
+
+async fn the_oldest_warm_ups_are_forgotten(db: TestLedger) {
+    let (event, _) = db.shard(10).await;
+    for _ in 0..=WARMUPS_KEPT {
+        let held = taken(&db, event, &wish("ann", None)).await;
+        assert!(db.ledger.finish_warmup(&held, "failed").await.unwrap());
+    }
+    let kept = db.ledger.warmup_history(event, u32::MAX).await.unwrap();
+    let newest = kept.first().map(|one| one.epoch.0);
+    assert_eq!(
+        (i64::try_from(kept.len()), newest),
+        (Ok(WARMUPS_KEPT), Some(WARMUPS_KEPT + 2))
+    );
 }
 
 async fn a_lock_is_given_back_once_and_can_be_broken(db: TestLedger) {

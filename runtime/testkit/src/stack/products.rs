@@ -38,7 +38,7 @@ impl RuntimeProcess {
 }
 
 /// The roles of the runtime, in the order in which they are started.
-const SPLIT: [&str; 7] = [
+pub const SPLIT_ROLES: [&str; 7] = [
     "processor",
     "payments",
     "keeper",
@@ -49,7 +49,7 @@ const SPLIT: [&str; 7] = [
 ];
 
 /// The sandbox of the payment provider: its process, and its port.
-const SANDBOX: &str = "sandbox";
+pub const SANDBOX: &str = "sandbox";
 
 /// Where our own processes answer.
 #[derive(Default)]
@@ -75,8 +75,8 @@ impl Roles {
         };
         match self {
             Self::All => vec![RuntimeProcess::first("runtime", "all")],
-            Self::Split => SPLIT.map(first).to_vec(),
-            Self::Pairs => [SPLIT.map(first), SPLIT.map(second)].concat(),
+            Self::Split => SPLIT_ROLES.map(first).to_vec(),
+            Self::Pairs => [SPLIT_ROLES.map(first), SPLIT_ROLES.map(second)].concat(),
         }
     }
 

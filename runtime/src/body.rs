@@ -47,6 +47,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// As [`JsonBody`]; no body at all is the default, whatever its media type.
+pub(crate) struct OptionalJsonBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        let JsonBody(value) = JsonBody::from_request(request, state).await?;
+        Ok(Self(value))
+    }
+}
+
 /// The raw bytes of a JSON body of at most `bytes_max`.
 pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     if !is_json(&request) {
