@@ -145,7 +145,7 @@ impl Api {
             reads: OrderReads::start(&ledger, &stop),
             log,
             tokens,
-            turns: Turns::new(settings.api_in_flight_max as usize),
+            turns: Turns::start(settings.api_in_flight_max as usize, &stop),
             streams: Streams::new(
                 settings.api_streams_max as usize,
                 settings.api_buyer_streams_max as usize,

@@ -1,44 +1,93 @@
 //! Load shedding: a limit on the requests that are worked on at the same time. Beyond it a request is refused at once,
 //! before its token is looked at, so that a refusal stays cheap and quick however many come. Whoever only waits (for a
 //! decision, for a slow body, for the next event of a stream) has no turn.
+//!
+//! The limit adapts. A fixed one is either too low for a fast machine with slow neighbours, where many requests wait for
+//! Redis and Kafka at little cost, or so high that on a busy machine thousands of tasks stand before the next refusal. So
+//! while many requests have a turn, a task asks to be woken again and again and looks how late it was: that is how long
+//! everybody waits for the processor. Late: fewer turns; in time: more again. (Additive increase, multiplicative decrease, as
+//! TCP does it: Chiu and Jain, 1989.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ticket_core::Code;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use crate::problem::Problem;
 
+/// However late everything is, so many requests are worked on: fewer would leave Kafka with batches too small to be cheap.
+const TURNS_MIN: usize = 256;
+
+/// Between two looks at how late things are.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A task that is woken so much too late stands behind too many others.
+const LATE_MAX: Duration = Duration::from_millis(10);
+
+/// One eighth fewer turns after a late look.
+const LESS: usize = 8;
+
+/// One of so many parts of the limit more after a look in time: from the smallest limit to the largest in about 2.5 s.
+const MORE: usize = 256;
+
 /// The turns of this process. Clones are the same turns.
 #[derive(Debug, Clone)]
-pub(crate) struct Turns {
-    taken: Arc<AtomicUsize>,
+pub(crate) struct Turns(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    taken: AtomicUsize,
+    limit: AtomicUsize,
     max: usize,
+    /// Woken when more than [`TURNS_MIN`] are taken.
+    crowded: Notify,
 }
 
 /// The right to work on a request, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn(Arc<AtomicUsize>);
+pub(crate) struct Turn(Arc<Shared>);
 
 /// Extractor for handlers that take their [`Turn`] later: there was one left at the beginning.
 pub(crate) struct Room;
 
 impl Turns {
-    pub(crate) fn new(max: usize) -> Self {
-        Self {
-            taken: Arc::default(),
+    /// At most `max` turns, fewer while the process is late. Nothing is looked at after `stop`.
+    pub(crate) fn start(max: usize, stop: &CancellationToken) -> Self {
+        let turns = Self::new(max);
+        let (looking, stop) = (turns.clone(), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = looking.adapt() => {}
+            }
+        });
+        turns
+    }
+
+    fn new(max: usize) -> Self {
+        Self(Arc::new(Shared {
+            taken: AtomicUsize::new(0),
+            limit: AtomicUsize::new(max),
             max,
-        }
+            crowded: Notify::new(),
+        }))
     }
 
     /// A turn, or `overloaded`.
     pub(crate) fn take(&self) -> Result<Turn, Problem> {
-        let before = self.taken.fetch_add(1, Ordering::Relaxed);
-        let turn = Turn(self.taken.clone());
-        if before < self.max {
+        let before = self.0.taken.fetch_add(1, Ordering::Relaxed);
+        let turn = Turn(self.0.clone());
+        if before >= TURNS_MIN {
+            self.0.crowded.notify_one();
+        }
+        if before < self.0.limit.load(Ordering::Relaxed) {
             Ok(turn)
         } else {
             Err(full())
@@ -46,13 +95,42 @@ impl Turns {
     }
 
     fn has_room(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) < self.max
+        self.0.taken.load(Ordering::Relaxed) < self.0.limit.load(Ordering::Relaxed)
+    }
+
+    /// Looks only while there is a crowd or the limit is not yet what it was: a process at rest is not woken.
+    async fn adapt(&self) {
+        let Shared {
+            taken,
+            limit,
+            max,
+            crowded,
+        } = &*self.0;
+        loop {
+            crowded.notified().await;
+            while taken.load(Ordering::Relaxed) >= TURNS_MIN || limit.load(Ordering::Relaxed) < *max
+            {
+                let due = Instant::now() + LOOK_EVERY;
+                sleep(LOOK_EVERY).await;
+                let now = limit.load(Ordering::Relaxed);
+                limit.store(next_limit(now, *max, due.elapsed()), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// The limit after a look that was so `late`.
+fn next_limit(now: usize, max: usize, late: Duration) -> usize {
+    if late > LATE_MAX {
+        (now - now / LESS).max(TURNS_MIN.min(max))
+    } else {
+        (now + max.div_ceil(MORE)).min(max)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -99,6 +177,53 @@ mod tests {
         assert!(turns.has_room());
         let third = turns.take().unwrap();
         drop((second, third));
-        assert_eq!(turns.taken.load(Ordering::Relaxed), 0);
+        assert_eq!(turns.0.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_limit_falls_fast_rises_slowly_and_stays_within_its_bounds() {
+        let (max, late, in_time) = (2_048, LATE_MAX * 2, Duration::ZERO);
+        let mut limit = max;
+        for _ in 0..20 {
+            let before = limit;
+            limit = next_limit(limit, max, late);
+            assert!(limit < before || limit == TURNS_MIN);
+        }
+        assert_eq!(limit, TURNS_MIN);
+        let mut looks = 0;
+        while limit < max {
+            limit = next_limit(limit, max, in_time);
+            looks += 1;
+        }
+        assert_eq!((limit, looks), (max, 224));
+        // Who wants fewer than the least has them, late or not.
+        assert_eq!(next_limit(16, 16, late), 16);
+        assert_eq!(next_limit(16, 16, in_time), 16);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_on_a_blocked_process_gets_fewer_turns_and_later_all_again() {
+        let (max, stop) = (TURNS_MIN + 200, CancellationToken::new());
+        let turns = Turns::start(max, &stop);
+        let crowd: Vec<_> = (0..max).map(|_| turns.take().unwrap()).collect();
+        tokio::task::yield_now().await;
+        // Nobody else runs meanwhile, as under a heavy load.
+        std::thread::sleep(LOOK_EVERY + LATE_MAX * 3);
+        let limit = || turns.0.limit.load(Ordering::Relaxed);
+        let until = async |is_so: fn(usize, usize) -> bool| {
+            let looking = async {
+                while !is_so(limit(), max) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let waited = tokio::time::timeout(Duration::from_secs(30), looking).await;
+            waited.expect("the limit does not follow");
+        };
+        until(|limit, max| limit < max).await;
+        assert!(!turns.has_room());
+        drop(crowd);
+        until(|limit, max| limit == max).await;
+        assert!(turns.has_room());
+        stop.cancel();
     }
 }
