@@ -25,6 +25,9 @@ use crate::suite::measure::Measure;
 use crate::suite::plan::Plan;
 use shop::Shop;
 
+/// Under this name the board has requests per second of the bare endpoint.
+pub(crate) const BARE: &str = "bare";
+
 /// Connections of a load that saturates.
 const CONNECTIONS: u32 = 128;
 
@@ -33,6 +36,15 @@ const BARE_EVENT: &str = "bench.e-000000000000";
 
 /// Before it is measured an endpoint answers for this part of the time that is measured.
 const WARM_UP_PART: u32 = 4;
+
+/// How long an endpoint is asked before it is another's turn.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Turns of each endpoint in a round of a whole run.
+const TURNS: u32 = 6;
+
+/// The same in a quick run.
+const QUICK_TURNS: u32 = 2;
 
 /// Steps of [`latency_against_load`] in a whole run.
 const STEP: Duration = Duration::from_secs(2);
@@ -43,7 +55,7 @@ const SHEDDING: Duration = Duration::from_secs(5);
 /// All measures of the HTTP path.
 #[must_use]
 pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
-    let mut measures = vec![endpoints(plan.seconds(6, 2))];
+    let mut measures = vec![endpoints(plan.pick(TURNS, QUICK_TURNS), TURN)];
     if !plan.quick {
         measures.push(load_shedding(SHEDDING));
         measures.push(latency_against_load(STEP));
@@ -51,10 +63,10 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
     measures
 }
 
-/// The bare endpoint, accepted orders and sold-out answers, each measured in each round for as long as it `lasts`.
+/// The bare endpoint, accepted orders and sold-out answers, each with so many `turns` of a `turn`'s length in each round.
 #[must_use]
-pub fn endpoints(lasts: Duration) -> Box<dyn Measure> {
-    Box::new(endpoints::Endpoints::new(lasts))
+pub fn endpoints(turns: u32, turn: Duration) -> Box<dyn Measure> {
+    Box::new(endpoints::Endpoints::new(turns, turn))
 }
 
 /// The same three with 8 to 512 connections, once, each for a `step`.

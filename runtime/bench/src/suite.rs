@@ -5,6 +5,7 @@
 //! - [`plan`]: how much of everything.
 //! - [`section`]: what a measure says.
 //! - `circumstances`, `noise`: what a figure depends on.
+//! - `yardstick`: how fast the machine is beside the one on which the bars were set.
 //! - `remaining`: how long a run still takes.
 //! - `markdown`, `plots`: report and pictures.
 
@@ -16,6 +17,7 @@ pub mod plan;
 mod plots;
 mod remaining;
 pub mod section;
+mod yardstick;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -90,7 +92,8 @@ pub async fn run(plan: Plan, only: &[String], citus: Citus) -> anyhow::Result<()
 
     let mut board = Board::default();
     noise.during = all_rounds(&plan, &rig, &mut measures, &mut board).await?;
-    let circumstances = Circumstances::of(&rig, started.elapsed(), noise).await?;
+    let circumstances =
+        Circumstances::of(&rig, started.elapsed(), yardstick::beside(&board), noise).await?;
     let mut results = Map::new();
     for measure in &measures {
         results.insert(measure.name().to_owned(), measure.results(&board));

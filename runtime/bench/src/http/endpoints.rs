@@ -1,4 +1,5 @@
-//! The three endpoints side by side: a round is the bare one, accepted orders and sold-out answers, one right after the other.
+//! The three endpoints side by side: in a round they take turns of a second or so (bare, accepted orders, sold-out answers,
+//! bare ...), so that a ratio compares moments that lie next to each other, also on a machine whose speed changes.
 
 use std::time::Duration;
 
@@ -11,16 +12,13 @@ use ticket_testkit::Product;
 use super::bare::Bare;
 use super::cost::{Cost, CostSpread, Meter};
 use super::shop::Shop;
-use super::{BARE_EVENT, CONNECTIONS, WARM_UP_PART};
+use super::{BARE, BARE_EVENT, CONNECTIONS, WARM_UP_PART};
 use crate::costs;
 use crate::ledger::rig::{BUYER_SECRET, CATEGORY, Rig};
 use crate::load::{self, Orders, Target};
 use crate::stats::Spread;
 use crate::suite::measure::{Board, Measure};
 use crate::suite::section::{Bar, Plot, Section, Table};
-
-/// The bare endpoint on the board.
-const BARE: &str = "bare";
 
 /// Starting and stopping two processes, an event that becomes known, and the comparison.
 const AROUND: Duration = Duration::from_secs(3);
@@ -37,27 +35,29 @@ const SOLD_OUT_OF_BARE_MIN: f64 = 0.85;
 /// 99 of 100 sold-out answers come within this at saturation, milliseconds (issue 4).
 const SOLD_OUT_P99_MS_MAX: f64 = 20.0;
 
-/// What one endpoint did in one round.
-struct Round {
+/// What one endpoint did in one turn.
+struct Turn {
     per_s: f64,
     p50_ms: f64,
     p99_ms: f64,
     cost: Cost,
 }
 
-/// The rounds of the three endpoints.
+/// The turns of the three endpoints.
 pub(super) struct Endpoints {
-    lasts: Duration,
-    bare: Vec<Round>,
-    accepted: Vec<Round>,
-    sold_out: Vec<Round>,
+    turns: u32,
+    turn: Duration,
+    bare: Vec<Turn>,
+    accepted: Vec<Turn>,
+    sold_out: Vec<Turn>,
 }
 
 impl Endpoints {
-    /// Each endpoint is measured for as long as it `lasts`.
-    pub(super) const fn new(lasts: Duration) -> Self {
+    /// In each round each endpoint has so many `turns`, each as long as a `turn`.
+    pub(super) const fn new(turns: u32, turn: Duration) -> Self {
         Self {
-            lasts,
+            turns,
+            turn,
             bare: Vec::new(),
             accepted: Vec::new(),
             sold_out: Vec::new(),
@@ -65,82 +65,78 @@ impl Endpoints {
     }
 
     fn warm_up(&self) -> Duration {
-        self.lasts / WARM_UP_PART
+        self.turns * self.turn / WARM_UP_PART
     }
 
     async fn all_three(&mut self, rig: &Rig, board: &mut Board) -> anyhow::Result<()> {
-        let bare = self.bare(rig).await?;
-        board.note(BARE, bare.per_s);
-        self.bare.push(bare);
-
         let buyers = rig.buyers().await?;
-        let shop = Shop::open(rig).await?;
-        let mut full = shop.full().await?;
-        let orders = shop.orders(&full, buyers)?;
-        let accepted = self
-            .endpoint(rig, shop.product(), &shop.target, &orders)
-            .await?;
-        full.accept(accepted.all(StatusCode::ACCEPTED)?);
-        let empty = shop.sold_out(buyers).await?;
-        let orders = shop.orders(&empty, buyers)?;
-        let sold_out = self
-            .endpoint(rig, shop.product(), &shop.target, &orders)
-            .await?;
-        sold_out.all(StatusCode::CONFLICT)?;
-        shop.close(&[full, empty]).await?;
-        self.accepted.push(accepted.round);
-        self.sold_out.push(sold_out.round);
-        Ok(())
-    }
-
-    async fn bare(&self, rig: &Rig) -> anyhow::Result<Round> {
         let mut bare = Bare::start(BUYER_SECRET).await?;
         let (event, category) = (
             BARE_EVENT.parse()?,
             ticket_core::CategoryName::new(CATEGORY)?,
         );
-        let orders = Orders::new(&bare.target, &event, &category, rig.buyers().await?)?;
-        let measured = self
-            .endpoint(rig, &bare.product, &bare.target, &orders.into())
-            .await?;
-        measured.all(StatusCode::ACCEPTED)?;
+        let to_bare = Orders::new(&bare.target, &event, &category, buyers)?.into();
+        let shop = Shop::open(rig).await?;
+        let mut full = shop.full().await?;
+        let empty = shop.sold_out(buyers).await?;
+        let (to_full, to_empty) = (shop.orders(&full, buyers)?, shop.orders(&empty, buyers)?);
+
+        let warm_up = self.warm_up();
+        load::closed(&bare.target, CONNECTIONS, warm_up, &to_bare).await?;
+        let warm = load::closed(&shop.target, CONNECTIONS, warm_up, &to_full).await?;
+        full.accept(warm.all(StatusCode::ACCEPTED)?);
+        load::closed(&shop.target, CONNECTIONS, warm_up, &to_empty).await?;
+        for _ in 0..self.turns {
+            let (turn, outcome) = self
+                .turn(rig, &bare.product, &bare.target, &to_bare)
+                .await?;
+            outcome.all(StatusCode::ACCEPTED)?;
+            board.note(BARE, turn.per_s);
+            self.bare.push(turn);
+            let (turn, outcome) = self
+                .turn(rig, shop.product(), &shop.target, &to_full)
+                .await?;
+            full.accept(outcome.all(StatusCode::ACCEPTED)?);
+            self.accepted.push(turn);
+            let (turn, outcome) = self
+                .turn(rig, shop.product(), &shop.target, &to_empty)
+                .await?;
+            outcome.all(StatusCode::CONFLICT)?;
+            self.sold_out.push(turn);
+        }
         bare.product.stop().await?;
-        Ok(measured.round)
+        shop.close(&[full, empty]).await
     }
 
-    /// Warms an endpoint up and measures it.
-    async fn endpoint(
+    /// Measures an endpoint for one turn.
+    async fn turn(
         &self,
         rig: &Rig,
         product: &Product,
         target: &Target,
         orders: &std::sync::Arc<Orders>,
-    ) -> anyhow::Result<Measured> {
-        let warm_up = load::closed(target, CONNECTIONS, self.warm_up(), orders).await?;
+    ) -> anyhow::Result<(Turn, load::Outcome)> {
         let meter = Meter::start(rig, product)?;
-        let outcome = load::closed(target, CONNECTIONS, self.lasts, orders).await?;
+        let outcome = load::closed(target, CONNECTIONS, self.turn, orders).await?;
         let cost = meter.stop(rig, product, &outcome)?;
-        let round = Round {
+        let turn = Turn {
             per_s: outcome.per_second(),
             p50_ms: outcome.percentile_ms(50.0),
             p99_ms: outcome.percentile_ms(99.0),
             cost,
         };
-        Ok(Measured {
-            round,
-            loads: [warm_up, outcome],
-        })
+        Ok((turn, outcome))
     }
 
-    fn result(rounds: &[Round], board: &Board) -> EndpointResult {
-        let spread = |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(value).collect());
-        let per_s = spread(|round| round.per_s);
-        let costs: Vec<_> = rounds.iter().map(|round| round.cost).collect();
+    fn result(turns: &[Turn], board: &Board) -> EndpointResult {
+        let spread = |value: fn(&Turn) -> f64| Spread::of(turns.iter().map(value).collect());
+        let per_s = spread(|turn| turn.per_s);
+        let costs: Vec<_> = turns.iter().map(|turn| turn.cost).collect();
         EndpointResult {
             of_bare: board.ratio(BARE, &per_s.values),
             per_s,
-            p50_ms: spread(|round| round.p50_ms),
-            p99_ms: spread(|round| round.p99_ms),
+            p50_ms: spread(|turn| turn.p50_ms),
+            p99_ms: spread(|turn| turn.p99_ms),
             cpu_us: CostSpread::of(&costs),
         }
     }
@@ -152,20 +148,6 @@ impl Endpoints {
             accepted: Self::result(&self.accepted, board),
             sold_out: Self::result(&self.sold_out, board),
         }
-    }
-}
-
-/// A round, with the answers of its warm-up and of what was measured.
-struct Measured {
-    round: Round,
-    loads: [load::Outcome; 2],
-}
-
-impl Measured {
-    /// Number of answers, if all have `status`.
-    fn all(&self, status: StatusCode) -> anyhow::Result<u64> {
-        let [warm_up, outcome] = &self.loads;
-        Ok(warm_up.all(status)? + outcome.all(status)?)
     }
 }
 
@@ -292,7 +274,7 @@ impl Measure for Endpoints {
     }
 
     fn takes(&self) -> Duration {
-        3 * (self.warm_up() + self.lasts) + AROUND
+        3 * (self.warm_up() + self.turns * self.turn) + AROUND
     }
 
     fn round<'a>(
@@ -308,10 +290,13 @@ impl Measure for Endpoints {
         Section {
             title: "Over HTTP".to_owned(),
             intro: vec![format!(
-                "{CONNECTIONS} keep-alive connections, each of which sends its next order as soon as it has its answer. The bare \
+                "{CONNECTIONS} keep-alive connections, each of which sends its next order as soon as it has its answer. The \
+                 endpoints take turns of {:.1} s, {} in a round, and a ratio is that of a turn to the bare endpoint's turn before it. The bare \
                  endpoint reads the same JSON, checks the same token and answers the same without doing anything. Accepted orders \
                  are answered 202 after all replicas have them; afterwards answers, order log and stock store were compared to \
-                 the order. Sold-out answers are 409."
+                 the order. Sold-out answers are 409.",
+                self.turn.as_secs_f64(),
+                self.turns,
             )],
             tables: vec![result.rates(), result.costs()],
             plots: vec![result.plot()],

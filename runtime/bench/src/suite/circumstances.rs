@@ -30,6 +30,8 @@ pub(super) struct Circumstances {
     pub(super) cpu: String,
     /// Cores that this process may use.
     pub(super) cores: usize,
+    /// How fast the machine is, if a baseline was measured.
+    pub(super) speed: Option<String>,
     /// The database's version, its durability settings, and Citus if it is used.
     pub(super) postgres: String,
     /// Kafka.
@@ -43,7 +45,12 @@ pub(super) struct Circumstances {
 }
 
 impl Circumstances {
-    pub(super) async fn of(rig: &Rig, took: Duration, noise: Noise) -> anyhow::Result<Self> {
+    pub(super) async fn of(
+        rig: &Rig,
+        took: Duration,
+        speed: Option<String>,
+        noise: Noise,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             at: clock::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
             took: short(took),
@@ -56,6 +63,7 @@ impl Circumstances {
             },
             cpu: cpu_name().unwrap_or_else(|| "unknown".to_owned()),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            speed,
             postgres: postgres(rig).await?,
             kafka: kafka().unwrap_or_else(|| "unknown".to_owned()),
             redis: redis(rig).await?,

@@ -44,6 +44,7 @@ fn head(it: &Circumstances, plan: &Plan) -> Vec<String> {
             ),
         },
     ];
+    lines.extend(it.speed.iter().map(|speed| format!("- {speed}")));
     let mut warn = |warning: String| lines.extend([String::new(), format!("**{warning}**")]);
     if it.noise.is_loud() {
         let loud = it.noise.loud();
@@ -143,6 +144,7 @@ mod tests {
             profile,
             cpu: text("a processor"),
             cores: 2,
+            speed: Some(text("speed of this machine: half")),
             postgres: text("15.20, plain, fsync on, synchronous_commit on"),
             kafka: text("4.1.0, one broker"),
             redis: text("7.0.15"),
@@ -192,6 +194,7 @@ mod tests {
             "fsync on",
             "TICKET_CONSUMER_GATHER_MS=5",
             "interleaved rounds",
+            "- speed of this machine: half",
             "All 1 hold.",
             "| one hot stock shard | at least x40 naive | x45 (43-51) | holds |",
             "| path | orders/s |\n|---|---|\n| one hot stock shard | 115,000 |",

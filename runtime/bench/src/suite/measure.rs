@@ -58,7 +58,8 @@ pub struct Board {
 }
 
 impl Board {
-    /// Writes down the rate of `name` in this round. Called once per round, with something per second.
+    /// Writes down the rate of `name` in this round, something per second. Called once per round, or once per turn where
+    /// things take turns within a round: what is compared with it has as many values.
     pub fn note(&mut self, name: &str, rate: f64) {
         self.rates.entry(name.to_owned()).or_default().push(rate);
     }

@@ -46,7 +46,7 @@ async fn the_http_path_and_the_single_parts_agree_with_their_servers() {
     let rig = Rig::start(Citus::Never).await.unwrap();
     let mut board = Board::default();
 
-    let results = one_round(http::endpoints(SHORT), &rig, &mut board).await;
+    let results = one_round(http::endpoints(1, SHORT), &rig, &mut board).await;
     for endpoint in ["bare", "accepted", "sold_out"] {
         let result = &results["endpoints"][endpoint];
         assert!(
