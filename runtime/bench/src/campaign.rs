@@ -41,7 +41,7 @@ const UNITS_PER_SHARD: u32 = 2_500;
 const HOLD_S: u32 = 10;
 
 /// A large crowd keeps two cores busy with its own requests, so that each buyer comes to the till later: the hold grows by a
-/// second for so many tickets. With 10 s a third of 10,000 tickets was sold over pairs of processes; the rest had expired.
+/// second for so many tickets. With 10 s a third of 10,000 tickets was sold over pairs of processes.
 const TICKETS_PER_HOLD_S: u32 = 500;
 
 /// Killed when so many of a hundred tickets are taken.
