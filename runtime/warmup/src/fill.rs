@@ -72,6 +72,7 @@ pub(crate) async fn fill(
         .map(|shard| (shard.id, &shard.category))
         .collect();
     let mut taken: HashMap<StockShardId, i64> = HashMap::new();
+    // Counted here: a store that dies between two pages counts only what came after, and would be armed with a part.
     let mut staged = 0;
     let mut after = None;
     let mut read = Vec::new();
@@ -88,7 +89,8 @@ pub(crate) async fn fill(
             *taken.entry(record.shard).or_default() += i64::from(record.quantity);
         }
         if !records.is_empty() {
-            staged = stock.stage(event, epoch, &records).await?;
+            stock.stage(event, epoch, &records).await?;
+            staged += u64::try_from(records.len()).unwrap_or(u64::MAX);
         }
         if is_end {
             break;

@@ -23,7 +23,7 @@ use world::World;
 const RUNS: u64 = 4_000;
 
 /// Runs within which a rule that is switched off must be noticed.
-const RUNS_PER_MUTATION: u64 = 4_000;
+const RUNS_PER_MUTATION: u64 = 10_000;
 
 /// A rule that is switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,8 @@ enum Mutation {
     RowIsCounted,
     /// A warm-up stages the first row of an order that has two.
     FirstRowIsStaged,
+    /// A warm-up takes the store's word for how many orders are staged.
+    StoreIsBelieved,
     /// A warm-up does not look a second time.
     NoSecondLook,
     /// A consumer that could not tell the store asks for no warm-up.
@@ -57,7 +59,7 @@ enum Mutation {
 }
 
 impl Mutation {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::StaleIsAccepted,
         Self::CreditWithoutRecord,
         Self::VersionsAreIgnored,
@@ -66,6 +68,7 @@ impl Mutation {
         Self::MarkersAreNotAwaited,
         Self::RowIsCounted,
         Self::FirstRowIsStaged,
+        Self::StoreIsBelieved,
         Self::NoSecondLook,
         Self::MissIsForgotten,
         Self::CommittedFirst,

@@ -45,6 +45,8 @@ pub(super) struct Keeper {
     /// It saw a cold store at this epoch.
     seen: Option<i64>,
     run: Option<Run>,
+    /// It stands still, and believes that it holds its lock when it goes on.
+    pub(super) is_still: bool,
 }
 
 impl Keeper {
@@ -53,6 +55,7 @@ impl Keeper {
             name,
             seen: None,
             run: None,
+            is_still: false,
         }
     }
 
@@ -62,7 +65,7 @@ impl Keeper {
 
     /// Dies; its lock stays until it runs out. A new one looks again.
     pub(super) fn die(&mut self) {
-        (self.seen, self.run) = (None, None);
+        (self.seen, self.run, self.is_still) = (None, None, false);
     }
 
     /// Extends the lock. A run that has lost it ends.
@@ -208,7 +211,13 @@ impl Run {
                     *self.available.entry(record.shard).or_default() -= record.quantity;
                 }
             }
-            self.staged = parts.store.stage(self.epoch, records)?;
+            let count = records.len();
+            let answered = parts.store.stage(self.epoch, records)?;
+            self.staged = if parts.mutation == Mutation::StoreIsBelieved {
+                answered
+            } else {
+                self.staged + count
+            };
             return Ok(None);
         }
         match parts.store.seed(self.epoch, &self.available, self.staged)? {

@@ -59,6 +59,8 @@ pub(super) struct Store {
     pub(super) is_up: bool,
     /// Lives in the process, not in the data.
     armed: Option<i64>,
+    /// It was seeded with an older epoch than it had seen.
+    pub(super) went_back: bool,
     pub(super) data: Data,
 }
 
@@ -69,6 +71,7 @@ impl Store {
             mutation,
             is_up: true,
             armed: Some(1),
+            went_back: false,
             data: Data {
                 epoch: Some(1),
                 counts,
@@ -288,6 +291,7 @@ impl Store {
             staged: std::mem::take(&mut self.data.staged),
         };
         self.armed = Some(epoch);
+        self.went_back |= newest >= epoch;
         Ok(Seeded::Armed)
     }
 
