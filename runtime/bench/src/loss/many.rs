@@ -39,7 +39,7 @@ const IDLE: Duration = Duration::from_secs(5);
 const CLOSED_S_MAX: f64 = 10.0;
 
 /// An event that is closed for longer has failed.
-const CLOSED_WAIT_MAX: Duration = Duration::from_mins(1);
+const CLOSED_WAIT_MAX: Duration = Duration::from_mins(3);
 
 /// Events whose buyers wait at the same time.
 const BUYERS_AT_ONCE: usize = 32;
