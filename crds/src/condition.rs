@@ -26,11 +26,13 @@ pub enum ConditionType {
     Degraded,
     /// An annotation keeps the operator out.
     Paused,
+    /// Whether the last audit of the event, which goes round by itself, found nothing.
+    Audited,
 }
 
 impl ConditionType {
     /// All, in the order in which a status lists them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TopicReady,
         Self::ShardsReady,
         Self::StockSeeded,
@@ -38,6 +40,7 @@ impl ConditionType {
         Self::Reconciling,
         Self::Degraded,
         Self::Paused,
+        Self::Audited,
     ];
 
     /// As in `status.conditions[].type`.
@@ -51,6 +54,7 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Degraded => "Degraded",
             Self::Paused => "Paused",
+            Self::Audited => "Audited",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use ticket_bus::TopicState;
 use ticket_core::{EventId, clock};
-use ticket_ledger::{EventRow, StockShardRow};
+use ticket_ledger::{Audited, EventRow, StockShardRow};
 use ticket_plan::{Observed, ObservedShard, ObservedTopic};
 
 use crate::claim::Claim;
@@ -16,19 +16,27 @@ pub(crate) struct Seen {
     pub(crate) observed: Observed,
     pub(crate) row: Option<EventRow>,
     pub(crate) stock: Vec<StockShardRow>,
+    /// What the last audit found, once there was one.
+    pub(crate) audited: Option<Audited>,
     /// When it was read.
     pub(crate) at: jiff::Timestamp,
 }
 
 /// Everything.
 pub(crate) async fn observe(context: &Context, claim: &Claim, topic: &str) -> Result<Seen> {
-    let (row, stock, armed, found) = tokio::join!(
+    let (row, stock, audited, armed, found) = tokio::join!(
         async { failed("the event row", context.ledger.event(claim.event).await) },
         async { failed("the stock shards", context.ledger.stock(claim.event).await) },
+        async {
+            failed(
+                "the last audit",
+                context.ledger.last_audit(claim.event).await,
+            )
+        },
         async { failed("the stock store", context.stock.state(claim.event).await) },
         async { failed("the topic", context.bus.topic(topic).await) },
     );
-    let (row, stock, armed, found) = (row?, stock?, armed?, found?);
+    let (row, stock, audited, armed, found) = (row?, stock?, audited?, armed?, found?);
     let topic = match found {
         None => None,
         // Only a store that is not armed makes it matter, and it costs a round trip.
@@ -50,6 +58,7 @@ pub(crate) async fn observe(context: &Context, claim: &Claim, topic: &str) -> Re
         observed,
         row,
         stock,
+        audited,
         at: clock::now(),
     })
 }
@@ -75,6 +84,7 @@ pub(crate) async fn observe_for_removal(
         observed,
         row,
         stock: Vec::new(),
+        audited: None,
         at: clock::now(),
     })
 }

@@ -302,6 +302,20 @@ fn parts(
         None => no(Code::Progressing, "the stock store is not filled yet"),
     };
     say(ConditionType::StockSeeded, seeded);
+
+    // Before the first audit nothing is said. No times here: what is said twice must be the same.
+    if let Some(audited) = &seen.audited {
+        let failed = audited.failed_checks.join(", ");
+        let said = if failed.is_empty() {
+            Said {
+                reason: Code::AuditPassed.reason().to_owned(),
+                ..yes("every check holds")
+            }
+        } else {
+            no(Code::AuditFailed, &failed)
+        };
+        say(ConditionType::Audited, said);
+    }
 }
 
 /// Conditions of the whole.

@@ -143,7 +143,7 @@ pub(crate) fn router(parts: AdminParts) -> Router {
     let health = parts.health.clone();
     let admin = Arc::new(Admin {
         tokens: Tokens::new(&parts),
-        availability: AvailabilityCache::new(parts.stock.clone()),
+        availability: AvailabilityCache::new(parts.stock.clone(), parts.ledger.clone()),
         snapshots: Snapshots::default(),
         audits: Semaphore::new(AUDITS_AT_ONCE_MAX),
         streams: Arc::new(Semaphore::new(parts.settings.admin_streams_max as usize)),

@@ -138,7 +138,7 @@ impl Api {
         } = parts;
         Arc::new(Self {
             catalog,
-            availability: AvailabilityCache::new(stock.clone()),
+            availability: AvailabilityCache::new(stock.clone(), ledger.clone()),
             sold_out: SoldOut::start(&stock, &stop),
             picker: Picker::new(),
             stock,

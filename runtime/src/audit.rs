@@ -6,6 +6,7 @@
 mod conservation;
 mod facts;
 mod payments;
+mod rounds;
 mod states;
 mod store;
 
@@ -22,6 +23,8 @@ use ticket_telemetry::{chain, metric};
 use tracing::{info, warn};
 
 use crate::catalog::EventEntry;
+
+pub use rounds::Rounds;
 
 /// An order that waits for this long after its limit is stuck: holds are looked at once a second, payments are made
 /// within seconds, undecided orders are voided after 15 s. The rest is room for a restart of whoever does it.

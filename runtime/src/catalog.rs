@@ -198,25 +198,47 @@ impl Snapshot {
     fn from_rows(rows: Vec<EventRow>) -> Self {
         let mut snapshot = Self::default();
         for row in rows {
-            snapshot.change = snapshot.change.max(row.change);
-            let event = Arc::new(EventEntry::new(row));
-            for shard in &event.row.shards {
-                let category = event
-                    .categories
-                    .iter()
-                    .position(|category| category.name == shard.category);
-                let Some(category) = category else { continue };
-                let partition = shard.partition;
-                let entry = ShardEntry {
-                    event: event.clone(),
-                    category,
-                    partition,
-                };
-                snapshot.by_shard.insert(shard.id, entry);
-            }
-            snapshot.by_name.insert(event.name().clone(), event);
+            snapshot.insert(row);
         }
         snapshot
+    }
+
+    /// This snapshot with events that have changed. `None` if a name belongs to another event by now: then something is gone
+    /// that the rows do not tell of.
+    fn with(&self, changed: Vec<EventRow>) -> Option<Self> {
+        let mut snapshot = Self {
+            by_name: self.by_name.clone(),
+            by_shard: self.by_shard.clone(),
+            change: self.change,
+        };
+        for row in changed {
+            let known = snapshot.by_name.get(&row.name);
+            if known.is_some_and(|known| known.id() != row.id) {
+                return None;
+            }
+            snapshot.insert(row);
+        }
+        Some(snapshot)
+    }
+
+    fn insert(&mut self, row: EventRow) {
+        self.change = self.change.max(row.change);
+        let event = Arc::new(EventEntry::new(row));
+        for shard in &event.row.shards {
+            let category = event
+                .categories
+                .iter()
+                .position(|category| category.name == shard.category);
+            let Some(category) = category else { continue };
+            let partition = shard.partition;
+            let entry = ShardEntry {
+                event: event.clone(),
+                category,
+                partition,
+            };
+            self.by_shard.insert(shard.id, entry);
+        }
+        self.by_name.insert(event.name().clone(), event);
     }
 }
 
@@ -259,17 +281,19 @@ impl Catalog {
     /// The ledger's; the old snapshot stays.
     pub async fn refresh(&self) -> Result<(), LedgerError> {
         let _one_at_a_time = self.reading.lock().await;
-        // An unchanged catalog costs one cheap query; anything else reads all, so that a deleted event goes away too.
+        // An unchanged catalog costs one cheap query, and a change what has changed: while a thousand events are warmed up
+        // there is always something new.
         let known = self.snapshot();
-        if !self
-            .ledger
-            .events_changed(known.change, known.by_name.len())
-            .await?
-        {
+        let (newest, count) = self.ledger.newest_change().await?;
+        if newest <= known.change && count == known.by_name.len() {
             return Ok(());
         }
-        let rows = self.ledger.events().await?;
-        let snapshot = Snapshot::from_rows(rows);
+        let changed = self.ledger.events_changed_since(known.change).await?;
+        let snapshot = match known.with(changed) {
+            Some(snapshot) if snapshot.by_name.len() == count => snapshot,
+            // Something is gone, or came in between the two questions.
+            Some(_) | None => Snapshot::from_rows(self.ledger.events().await?),
+        };
         let topics = snapshot.topics();
         info!(
             events = snapshot.by_name.len(),
@@ -307,5 +331,78 @@ impl Catalog {
                 () = tokio::time::sleep(REFRESH_EVERY) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ticket_core::{Currency, StockSource};
+    use ticket_ledger::{CategoryRow, EventShard};
+
+    use super::*;
+
+    fn row(id: u128, name: &str, change: i64, shards: &[i64]) -> EventRow {
+        let category = CategoryName::new("vip").unwrap();
+        let shard = |id: &i64| EventShard {
+            id: StockShardId::new(*id).unwrap(),
+            category: category.clone(),
+            partition: 0,
+            born_with: 10,
+        };
+        EventRow {
+            id: EventId(uuid::Uuid::from_u128(id)),
+            name: EventName::new("tests", name).unwrap(),
+            owner_uid: None,
+            title: String::new(),
+            topic: name.to_owned(),
+            partitions: 1,
+            opens_at: Timestamp::UNIX_EPOCH,
+            closes_at: Timestamp::MAX,
+            paused: false,
+            is_open: true,
+            is_closed: false,
+            hold_for_s: 600,
+            processing_for_s: 600,
+            max_per_buyer: 0,
+            admission_per_second: 0,
+            stock_source: StockSource::Spec,
+            epoch: Epoch(change),
+            change,
+            categories: vec![CategoryRow {
+                name: category.clone(),
+                price: Money {
+                    currency: Currency::new("EUR").unwrap(),
+                    amount_minor: 1,
+                },
+                quantity: 10,
+            }],
+            shards: shards.iter().map(shard).collect(),
+        }
+    }
+
+    #[test]
+    fn what_has_changed_is_taken_in_and_the_rest_stays() {
+        let before = Snapshot::from_rows(vec![row(1, "one", 1, &[11]), row(2, "two", 2, &[21])]);
+        let after = before.with(vec![row(1, "one", 3, &[11, 12])]).unwrap();
+        assert_eq!((after.change, after.by_name.len()), (3, 2));
+        let epoch = |shard: i64| {
+            let entry = after.shard(StockShardId::new(shard).unwrap());
+            entry.map(|entry| entry.event.epoch().0)
+        };
+        assert_eq!(
+            [11, 12, 21, 22].map(epoch),
+            [Some(3), Some(3), Some(2), None]
+        );
+        assert_eq!(
+            before.by_shard.len(),
+            2,
+            "whoever reads it is not disturbed"
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_another_events_means_that_something_is_gone() {
+        let before = Snapshot::from_rows(vec![row(1, "one", 1, &[11])]);
+        assert!(before.with(vec![row(9, "one", 2, &[91])]).is_none());
     }
 }

@@ -23,6 +23,7 @@ use tracing::info;
 
 use crate::admin::AdminParts;
 use crate::api::{self, Api, ApiParts, Positions, Waiters};
+use crate::audit::Rounds;
 use crate::catalog::Catalog;
 use crate::config::{Config, Role, Settings, need};
 use crate::gauges::Gauges;
@@ -158,10 +159,10 @@ impl Clients {
     }
 }
 
-/// What the lock of a warm-up shows: a name that no other process has, also on another host.
-fn holder() -> String {
+/// Who holds a lock or a turn: a name that no other process has, also on another host.
+fn holder(role: &str) -> String {
     let number: u32 = rand::random();
-    format!("keeper/{}/{number:08x}", std::process::id())
+    format!("{role}/{}/{number:08x}", std::process::id())
 }
 
 async fn serve(role: Role, settings: Settings, sources: &Sources) -> anyhow::Result<()> {
@@ -220,7 +221,12 @@ async fn serve(role: Role, settings: Settings, sources: &Sources) -> anyhow::Res
         } = &clients;
         let reaper = Reaper::new(catalog.clone(), stock.clone(), log.clone());
         tasks.start("reaper", endless(reaper.run(stop.clone())));
-        let watch = Watch::new(ledger.clone(), stock.clone(), clients.warmer(), holder());
+        let watch = Watch::new(
+            ledger.clone(),
+            stock.clone(),
+            clients.warmer(),
+            holder("keeper"),
+        );
         tasks.start("keeper", endless(watch.run(stop.clone())));
         let gauges = Gauges {
             catalog: clients.catalog.clone(),
@@ -372,6 +378,18 @@ async fn start_admin(
     let provider = provider(settings, role)?;
     let listener = bind(listen, "the admin API").await?;
     info!(%listen, "admin API listens");
+    let rounds = Rounds {
+        catalog: clients.catalog.clone(),
+        ledger: clients.ledger.clone(),
+        stock: clients.stock.clone(),
+        kafka: clients.kafka.clone(),
+        bus: clients.bus.clone(),
+        prefix: clients.prefix.clone(),
+        provider: provider.clone(),
+        every: admin.audit_every(),
+        holder: holder("admin"),
+    };
+    tasks.start("audit", endless(rounds.run(stop.clone())));
     let parts = AdminParts {
         catalog: clients.catalog.clone(),
         ledger: clients.ledger.clone(),

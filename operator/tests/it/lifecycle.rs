@@ -82,6 +82,35 @@ async fn an_event_becomes_ready_with_all_that_it_needs_and_then_nothing_is_writt
             .change,
         change
     );
+
+    // What the audit found is shown by whoever looks next.
+    let failed = ["conservation", "store"].map(str::to_owned);
+    let event = id(&status);
+    world
+        .ledger
+        .note_audit(event, "a test", &failed)
+        .await
+        .unwrap();
+    let operator = world.start();
+    let status = crate::world::until("the audit is shown", async || {
+        let status = world.get("coldplay").await?.status?;
+        is(&status, ConditionType::Audited)
+            .is_some()
+            .then_some(status)
+    })
+    .await;
+    operator.stop().await;
+    assert_eq!(is(&status, ConditionType::Audited), Some("False"));
+    assert_eq!(reason(&status, ConditionType::Audited), Some("AuditFailed"));
+    let mut conditions = status.conditions.iter();
+    let audited = conditions.find(|it| it.type_ == ConditionType::Audited.as_str());
+    let audited = audited.unwrap();
+    assert_eq!(audited.message, "conservation, store");
+    assert_eq!(
+        is(&status, ConditionType::Ready),
+        Some("True"),
+        "the sale goes on"
+    );
 }
 
 #[tokio::test]

@@ -41,6 +41,15 @@ impl AuditReport {
     }
 }
 
+impl AuditReport {
+    /// Names of the checks that do not hold, in their order.
+    #[must_use]
+    pub fn failed(&self) -> Vec<String> {
+        let failed = self.checks.iter().filter(|check| !check.ok);
+        failed.map(|check| check.name.clone()).collect()
+    }
+}
+
 impl Check {
     /// It holds.
     #[must_use]
@@ -87,8 +96,11 @@ mod tests {
             Check::holds("conservation", "8 shards"),
             Check::skipped("store", "busy"),
         ];
-        assert!(AuditReport::new("default.demo", fine.clone()).ok);
+        let holds = AuditReport::new("default.demo", fine.clone());
+        assert!(holds.ok && holds.failed().is_empty());
         let broken = [fine, vec![Check::fails("facts", "1 differs")]].concat();
-        assert!(!AuditReport::new("default.demo", broken).ok);
+        let broken = AuditReport::new("default.demo", broken);
+        assert!(!broken.ok);
+        assert_eq!(broken.failed(), ["facts"]);
     }
 }

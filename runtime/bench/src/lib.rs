@@ -16,6 +16,7 @@
 //! - `costs`: what each path costs most, and what was tried.
 //! - [`growth`]: does an order cost the same when there is more of everything?
 //! - [`together`]: everything at once.
+//! - [`loss`]: what the death of a server costs a sale.
 //! - [`profile`]: where a binary spends its CPU time under such a load.
 //! - [`suite`]: all benchmarks of one run, written down with what they were measured on.
 
@@ -35,6 +36,7 @@ pub mod kubectl;
 pub mod latency;
 pub mod ledger;
 pub mod load;
+pub mod loss;
 pub mod memory;
 pub mod outside;
 pub mod partner;

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
+use hyper::header::LOCATION;
 use hyper::{HeaderMap, StatusCode};
+use ticket_core::OrderRef;
 
 pub use orders::{Buyers, Orders};
 pub use outcome::Outcome;
@@ -50,6 +52,15 @@ pub struct Answer {
     pub due: Instant,
     /// When its last byte was here.
     pub at: Instant,
+}
+
+impl Answer {
+    /// The order that a 202 tells of: `/v1/orders/{id}` in `Location`, which is cheaper than to read the body.
+    #[must_use]
+    pub fn order(&self) -> Option<OrderRef> {
+        let location = self.headers.get(LOCATION)?.to_str().ok()?;
+        location.rsplit('/').next()?.parse().ok()
+    }
 }
 
 /// Each of `connections` sends its next request as soon as it has its answer, for as long as it `lasts`.

@@ -164,6 +164,9 @@ codes! {
     Paused "paused" 0 "The annotation ticketctl.io/pause-reconciliation keeps the operator out.",
         "Remove the annotation to let the operator work.";
     Progressing "progressing" 0 "The operator still works on it.", "Wait; `ticketctl events wait EVENT`.";
+    AuditPassed "audit-passed" 0 "The last audit of the event found nothing.", "Nothing to do.";
+    AuditFailed "audit-failed" 0 "The last audit of the event found what does not add up, or could not ask.",
+        "The condition names the checks; `ticketctl audit EVENT` looks again and shows what differs.";
     Ready "ready" 0 "All is as the Event wants it.", "Nothing to do.";
 }
 

@@ -145,14 +145,14 @@ impl Ledger {
     }
 
     /// Events that changed after change number `change`. Nothing is missed: numbers become visible in their order.
-    /// A deleted event does not show up; ask [`Ledger::events_changed`].
+    /// A deleted event does not show up; ask [`Ledger::newest_change`].
     pub async fn events_changed_since(&self, change: i64) -> Result<Vec<EventRow>> {
         read(&mut *self.acquire().await?, Which::After(change)).await
     }
 
-    /// Whether there is anything new for a reader that knows `events` events up to change number `change`: a later change,
-    /// or a deletion. One cheap query.
-    pub async fn events_changed(&self, change: i64, events: usize) -> Result<bool> {
+    /// The number of the newest change, and how many events there are. Whoever knows fewer changes, or another number of
+    /// events (a deletion), has something to read. One cheap query.
+    pub async fn newest_change(&self) -> Result<(i64, usize)> {
         let mut connection = self.acquire().await?;
         let (newest, count): (i64, i64) = sqlx::query_as(
             "SELECT coalesce(max(change), 0), count(*) FROM events WHERE opens_at IS NOT NULL",
@@ -163,7 +163,7 @@ impl Ledger {
             what: "the newest change",
             cause,
         })?;
-        Ok(newest > change || usize::try_from(count) != Ok(events))
+        Ok((newest, usize::try_from(count).unwrap_or(0)))
     }
 
     /// Removes an event with its stock and orders, for good (`deletionPolicy: Delete`). Only its owner may.

@@ -8,6 +8,7 @@ mod adjust;
 mod adopt;
 mod apply;
 mod audit;
+mod audits;
 mod config;
 mod connect;
 mod error;
@@ -25,6 +26,7 @@ pub use adjust::{Adjusted, AdjustmentAsked, AdjustmentPlan, AdjustmentSource, Sh
 pub use adopt::{Adopted, EventClaim};
 pub use apply::{Applied, PlaceOutcome, ShardBatch};
 pub use audit::{AuditShard, AuditView, StuckOrder};
+pub use audits::Audited;
 pub use config::{LedgerConfig, LedgerTls};
 pub use connect::Ledger;
 pub use error::LedgerError;

@@ -6,12 +6,17 @@ use axum::Json;
 use axum::extract::State;
 use ticket_admin::AuditReport;
 use ticket_core::Code;
+use ticket_telemetry::chain;
+use tracing::warn;
 
 use super::Admin;
 use super::document::LookProblems;
 use crate::audit::Auditor;
 use crate::path::PathPart;
 use crate::problem::Problem;
+
+/// Holds no turn of the audits that go round by themselves.
+const BY_HAND: &str = "by hand";
 
 #[utoipa::path(post, path = "/admin/v1/events/{event}/audit", tag = "events", operation_id = "auditEvent",
     summary = "Does everything add up?",
@@ -32,5 +37,14 @@ pub(super) async fn run(
         prefix: &parts.prefix,
         provider: &*parts.provider,
     };
-    Ok(Json(auditor.audit(&event).await))
+    let report = auditor.audit(&event).await;
+    // The answer is the audit's, whether or not it could be kept.
+    let noted = parts
+        .ledger
+        .note_audit(event.id(), BY_HAND, &report.failed())
+        .await;
+    if let Err(error) = noted {
+        warn!(error = %chain(&error), code = error.code(), event = %event.name(), "what an audit found was not kept");
+    }
+    Ok(Json(report))
 }

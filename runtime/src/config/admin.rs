@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use secrecy::SecretString;
@@ -56,6 +57,11 @@ pub struct AdminSettings {
     /// Who is a viewer, in the same words
     #[arg(long, env = "TICKET_ADMIN_VIEWERS", value_delimiter = ',')]
     pub admin_viewers: Vec<String>,
+    /// Every event on sale is audited so often by itself, seconds, 1 to 86,400; with many or large events less often, so that
+    /// audits take no more than a tenth of the time
+    #[arg(long, env = "TICKET_AUDIT_EVERY_S", default_value = "60", value_name = "S",
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub audit_every_s: u64,
     /// Connections to the admin API; the next ones wait until one is closed
     #[arg(long, env = "TICKET_ADMIN_CONNECTIONS_MAX", default_value = "1000",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -67,6 +73,12 @@ pub struct AdminSettings {
 }
 
 impl AdminSettings {
+    /// How often every event is audited.
+    #[must_use]
+    pub fn audit_every(&self) -> Duration {
+        Duration::from_secs(self.audit_every_s)
+    }
+
     /// What the API cannot do without.
     pub(super) fn needed(&self, lacks: &mut impl FnMut(bool, &'static str)) {
         lacks(self.admin_listen.is_some(), "TICKET_ADMIN_LISTEN");

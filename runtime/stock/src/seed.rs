@@ -40,8 +40,9 @@ pub struct Seed {
     pub max_per_buyer: u32,
     /// Every category of the event.
     pub categories: Vec<SeedCategory>,
-    /// How many orders were staged for this epoch, as the last [`StockStore::stage`] answered; 0 for a new event. The
-    /// seed refuses if other ones are there.
+    /// How many orders were staged for this epoch, by the caller's own count; 0 for a new event. The seed refuses if other
+    /// ones are there. What [`StockStore::stage`] answered last is no such count: a server that has lost its data meanwhile
+    /// counts from 0 again.
     pub staged: u64,
 }
 

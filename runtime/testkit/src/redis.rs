@@ -16,6 +16,12 @@ const CLUSTER_LIMIT: Duration = Duration::from_secs(30);
 /// A node that the others do not hear of for so long is failed, milliseconds.
 const CLUSTER_NODE_TIMEOUT_MS: &str = "2000";
 
+/// Keys that are moved before the rest is looked for.
+const KEYS_PER_LOOK: usize = 100;
+
+/// How long one key may take to move, milliseconds.
+const MIGRATE_LIMIT_MS: u64 = 5_000;
+
 /// Hash slots of a cluster.
 const SLOTS: usize = 16_384;
 
@@ -261,12 +267,69 @@ impl RedisCluster {
         urls.join(",")
     }
 
+    /// The node (its number in `nodes`) that has the slot of `key`, as the living nodes say; `None` while nobody has it.
+    pub async fn primary_of(&self, key: &str) -> Result<Option<usize>> {
+        for node in self.nodes.iter().filter(|node| node.is_alive()) {
+            let slot: u16 = ask(node, redis::cmd("CLUSTER").arg("KEYSLOT").arg(key)).await?;
+            let nodes: String = ask(node, redis::cmd("CLUSTER").arg("NODES")).await?;
+            let has = |node: &RedisServer| {
+                let mut lines = nodes.lines();
+                lines.any(|line| is_primary_of(line, node.server.port(), slot))
+            };
+            // Somebody who has not heard of a promotion yet still names the dead.
+            let found = self
+                .nodes
+                .iter()
+                .position(|node| node.is_alive() && has(node));
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves the slot of `key` with its data from the primary that has it to `to`, key by key, as a resharding does.
+    pub async fn move_slot(&self, key: &str, to: usize) -> Result<()> {
+        let (Some(from), Some(target)) = (self.primary_of(key).await?, self.nodes.get(to)) else {
+            return Err(cannot("moving a slot of a Redis Cluster", "nobody has it"));
+        };
+        let source = &self.nodes[from];
+        let slot: u16 = ask(source, redis::cmd("CLUSTER").arg("KEYSLOT").arg(key)).await?;
+        let set = async |node: &RedisServer, word: &str, id: &str| -> Result<String> {
+            let mut command = redis::cmd("CLUSTER");
+            command.arg("SETSLOT").arg(slot).arg(word).arg(id);
+            ask(node, &command).await
+        };
+        let from_id: String = ask(source, redis::cmd("CLUSTER").arg("MYID")).await?;
+        let to_id: String = ask(target, redis::cmd("CLUSTER").arg("MYID")).await?;
+        set(target, "IMPORTING", &from_id).await?;
+        set(source, "MIGRATING", &to_id).await?;
+        loop {
+            let mut list = redis::cmd("CLUSTER");
+            list.arg("GETKEYSINSLOT").arg(slot).arg(KEYS_PER_LOOK);
+            let keys: Vec<String> = ask(source, &list).await?;
+            if keys.is_empty() {
+                break;
+            }
+            for key in keys {
+                let mut migrate = redis::cmd("MIGRATE");
+                migrate.arg("127.0.0.1").arg(target.server.port());
+                migrate.arg(key).arg(0).arg(MIGRATE_LIMIT_MS);
+                let _moved: String = ask(source, &migrate).await?;
+            }
+        }
+        // The new owner first: nobody is sent to a node that does not want the slot.
+        set(target, "NODE", &to_id).await?;
+        set(source, "NODE", &to_id).await?;
+        Ok(())
+    }
+
     async fn join(&self, primaries: usize) -> Result<()> {
         let Some(first) = self.nodes.first() else {
             return Ok(());
         };
         for node in &self.nodes {
-            ask(
+            ask::<String>(
                 node,
                 redis::cmd("CLUSTER")
                     .arg("MEET")
@@ -281,7 +344,7 @@ impl RedisCluster {
             let to = (number + 1) * SLOTS / primaries - 1;
             let mut slots = redis::cmd("CLUSTER");
             slots.arg("ADDSLOTSRANGE").arg(from).arg(to);
-            ask(node, &slots).await?;
+            ask::<String>(node, &slots).await?;
         }
         let all = format!("cluster_known_nodes:{}", self.nodes.len());
         self.until(&[&all]).await?;
@@ -289,8 +352,8 @@ impl RedisCluster {
             let Some(primary) = self.nodes.get(number % primaries) else {
                 continue;
             };
-            let id = ask(primary, redis::cmd("CLUSTER").arg("MYID")).await?;
-            ask(node, redis::cmd("CLUSTER").arg("REPLICATE").arg(id)).await?;
+            let id: String = ask(primary, redis::cmd("CLUSTER").arg("MYID")).await?;
+            ask::<String>(node, redis::cmd("CLUSTER").arg("REPLICATE").arg(id)).await?;
         }
         self.until(&[&all, "cluster_state:ok", "cluster_slots_ok:16384"])
             .await
@@ -301,7 +364,7 @@ impl RedisCluster {
         let started = Instant::now();
         for node in &self.nodes {
             loop {
-                let info = ask(node, redis::cmd("CLUSTER").arg("INFO")).await?;
+                let info: String = ask(node, redis::cmd("CLUSTER").arg("INFO")).await?;
                 let says = |line: &&str| info.lines().any(|said| said.trim() == *line);
                 if lines.iter().all(says) {
                     break;
@@ -319,11 +382,38 @@ impl RedisCluster {
     }
 }
 
-async fn ask(node: &RedisServer, command: &redis::Cmd) -> Result<String> {
+/// Is this line of `CLUSTER NODES` about a primary on `port` that has `slot`?
+/// `id ip:port@peer flags primary ping pong epoch state slot first-last ...`
+fn is_primary_of(line: &str, port: u16, slot: u16) -> bool {
+    let mut words = line.split_whitespace().skip(1);
+    let (Some(address), Some(flags)) = (words.next(), words.next()) else {
+        return false;
+    };
+    let has = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let [first, last] = [first, last].map(str::parse::<u16>);
+        matches!((first, last), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+    };
+    let is_on_port = address
+        .split('@')
+        .next()
+        .is_some_and(|it| it.ends_with(&format!(":{port}")));
+    let is_living = flags.split(',').any(|flag| flag == "master") && !flags.contains("fail");
+    is_on_port && is_living && words.skip(5).any(has)
+}
+
+fn cannot(what: &str, why: &str) -> TestkitError {
+    TestkitError::Command {
+        what: what.to_owned(),
+        output: why.to_owned(),
+    }
+}
+
+async fn ask<T: redis::FromRedisValue>(node: &RedisServer, command: &redis::Cmd) -> Result<T> {
     let answer = async {
         let client = redis::Client::open(node.url())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
-        command.query_async::<String>(&mut connection).await
+        command.query_async::<T>(&mut connection).await
     };
     answer
         .await
@@ -331,4 +421,31 @@ async fn ask(node: &RedisServer, command: &redis::Cmd) -> Result<String> {
             what: "asking a node of a Redis Cluster".to_owned(),
             output: error.to_string(),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_primary_of;
+
+    #[test]
+    fn who_has_a_slot_is_read_from_the_list_of_nodes() {
+        let line =
+            "07c37d 127.0.0.1:7001@17001 myself,master - 0 1426238317239 4 connected 0-5460 7000";
+        for (port, slot, is_it) in [
+            (7001, 0, true),
+            (7001, 5_460, true),
+            (7001, 7_000, true),
+            (7001, 5_461, false),
+            (7002, 0, false),
+            (17001, 0, false),
+        ] {
+            assert_eq!(is_primary_of(line, port, slot), is_it, "{port} {slot}");
+        }
+        assert!(!is_primary_of(
+            &line.replace("master", "master,fail"),
+            7001,
+            0
+        ));
+        assert!(!is_primary_of(&line.replace("master", "slave"), 7001, 0));
+    }
 }

@@ -3,13 +3,19 @@
 #[cfg(test)]
 mod adjust;
 #[cfg(test)]
+mod audits;
+#[cfg(test)]
 mod between;
+#[cfg(test)]
+mod clusters;
 #[cfg(test)]
 mod down;
 #[cfg(test)]
 mod fuzzed;
 #[cfg(test)]
 mod generated;
+#[cfg(test)]
+mod keepers;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

@@ -17,8 +17,8 @@ use ticket_ledger::{
 };
 use ticket_stock::{Seed, SeedCategory, Seeded, StockConfig, StockStore};
 use ticket_testkit::{
-    Binary, Product, ProductOptions, RedisServer, StartOptions, lease_port, run_to_end, shared,
-    unique,
+    Binary, Product, ProductOptions, RedisCluster, RedisServer, StartOptions, lease_port,
+    run_to_end, shared, unique,
 };
 
 use crate::between::Between;
@@ -41,6 +41,8 @@ pub(crate) struct Terms {
     pub(crate) max_per_buyer: u32,
     /// A Redis of its own, to kill.
     pub(crate) own_redis: bool,
+    /// A Redis Cluster of its own: three primaries, and a replica behind each.
+    pub(crate) own_cluster: bool,
     /// Between runtime and sandbox, to make the provider fail.
     pub(crate) between: Option<Between>,
     /// More settings of the runtime; one without a value is left out.
@@ -58,6 +60,7 @@ impl Default for Terms {
             hold_for_s: 600,
             max_per_buyer: 4,
             own_redis: false,
+            own_cluster: false,
             between: None,
             settings: Vec::new(),
             stock_source: StockSource::Spec,
@@ -82,6 +85,7 @@ pub(crate) struct Sale {
     /// Those of the others.
     beside: Vec<(&'static str, Product)>,
     pub(crate) redis: Option<RedisServer>,
+    pub(crate) cluster: Option<RedisCluster>,
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
     pub(crate) brokers: String,
@@ -106,10 +110,15 @@ impl Sale {
             let options = StartOptions::own("redis").unwrap();
             redis = Some(RedisServer::start(options).await.unwrap());
         }
-        let redis_url = redis
-            .as_ref()
-            .map_or(servers.redis_url(), RedisServer::url)
-            .to_owned();
+        let mut cluster = None;
+        if terms.own_cluster {
+            cluster = Some(RedisCluster::start("redis-cluster", 3, 1).await.unwrap());
+        }
+        let redis_url = match (&redis, &cluster) {
+            (Some(redis), _) => redis.url().to_owned(),
+            (None, Some(cluster)) => cluster.url(),
+            (None, None) => servers.redis_url().to_owned(),
+        };
         let env = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             pairs
                 .iter()
@@ -122,9 +131,9 @@ impl Sale {
             .unwrap();
 
         let ledger = Ledger::connect(&LedgerConfig::new(&database.clone().into())).unwrap();
-        let stock = StockStore::connect(&StockConfig::new(redis_url.clone()))
-            .await
-            .unwrap();
+        let mut config = StockConfig::new(redis_url.clone());
+        config.is_cluster = cluster.is_some();
+        let stock = StockStore::connect(&config).await.unwrap();
         let (name, id, topic) = make_event(&terms, &ledger, &stock, &brokers, &prefix).await;
 
         let api_port = lease_port().unwrap();
@@ -149,6 +158,7 @@ impl Sale {
             ("TICKET_KAFKA_BROKERS", &brokers),
             ("TICKET_KAFKA_PREFIX", &prefix),
             ("TICKET_REDIS_URL", &redis_url),
+            ("TICKET_REDIS_CLUSTER", &cluster.is_some().to_string()),
             ("TICKET_API_LISTEN", &api),
             (
                 "TICKET_ADMIN_LISTEN",
@@ -177,6 +187,7 @@ impl Sale {
             runtime,
             beside,
             redis,
+            cluster,
             ledger,
             stock,
             brokers,
@@ -222,13 +233,21 @@ impl Sale {
         }
     }
 
-    /// Makes every read of an order fail for good, as no operator ever should.
-    pub(crate) async fn spoil_orders(&self) {
+    /// Changes the ledger as nobody ever should.
+    pub(crate) async fn meddle(&self, statement: &'static str) {
         use sqlx::Connection;
         let mut database = sqlx::PgConnection::connect(&self.database).await.unwrap();
-        let spoil = "ALTER TABLE orders RENAME COLUMN updated_at TO spoiled";
-        sqlx::raw_sql(spoil).execute(&mut database).await.unwrap();
+        sqlx::raw_sql(statement)
+            .execute(&mut database)
+            .await
+            .unwrap();
         database.close().await.unwrap();
+    }
+
+    /// Makes every read of an order fail for good, as no operator ever should.
+    pub(crate) async fn spoil_orders(&self) {
+        self.meddle("ALTER TABLE orders RENAME COLUMN updated_at TO spoiled")
+            .await;
     }
 
     /// Nobody decides or reads an order until the connection is closed.

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use ticket_core::machine::Units;
-use ticket_core::{CategoryName, Epoch, EventId, OrderRecord, OrderRef, ShardStock, StockShardId};
+use ticket_core::{
+    CategoryName, Epoch, EventId, OrderRecord, OrderRef, ShardStock, State, StockShardId,
+};
 use ticket_ledger::{EventRow, Ledger, StockShardRow};
 use ticket_stock::{Changes, Seed, SeedCategory, Seeded, StockStore, StoreRecord};
 
@@ -70,13 +72,16 @@ pub(crate) async fn fill(
         .map(|shard| (shard.id, &shard.category))
         .collect();
     let mut taken: HashMap<StockShardId, i64> = HashMap::new();
+    // Counted here: a store that dies between two pages counts only what came after, and would be armed with a part.
     let mut staged = 0;
     let mut after = None;
+    let mut read = Vec::new();
     loop {
         let page = ledger.event_orders(event, after, PAGE_ORDERS).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(*last);
-        let records: Vec<StoreRecord> = page
+        let is_end = page.is_empty();
+        after = page.last().map(|(last, _)| *last);
+        read.extend(page);
+        let records: Vec<StoreRecord> = one_row_each(&mut read, is_end)
             .iter()
             .filter_map(|(id, order)| Some(record(*id, order, categories.get(&id.shard)?, epoch)))
             .collect();
@@ -84,7 +89,11 @@ pub(crate) async fn fill(
             *taken.entry(record.shard).or_default() += i64::from(record.quantity);
         }
         if !records.is_empty() {
-            staged = stock.stage(event, epoch, &records).await?;
+            stock.stage(event, epoch, &records).await?;
+            staged += u64::try_from(records.len()).unwrap_or(u64::MAX);
+        }
+        if is_end {
+            break;
         }
     }
     let filled = Seed {
@@ -95,6 +104,32 @@ pub(crate) async fn fill(
         staged,
     };
     Ok((seen, stock.seed(&filled).await?))
+}
+
+/// Takes out of `read`, which is in the order of ids, one row of each order. An order has a second row on another stock shard
+/// if its place was written so late that a warm-up had passed, and its key was repeated meanwhile: the late place is rejected,
+/// and the row that counts is the other. The rows of the last order may go on in the next page, unless this `is_end`.
+fn one_row_each(
+    read: &mut Vec<(OrderRef, OrderRecord)>,
+    is_end: bool,
+) -> Vec<(OrderRef, OrderRecord)> {
+    let last = read.last().map(|(id, _)| id.order);
+    let whole = match last {
+        Some(last) if !is_end => read.partition_point(|(id, _)| id.order < last),
+        Some(_) | None => read.len(),
+    };
+    let mut rows: Vec<(OrderRef, OrderRecord)> = Vec::with_capacity(whole);
+    for (id, order) in read.drain(..whole) {
+        match rows.last_mut() {
+            Some(known) if known.0.order == id.order => {
+                if known.1.state == State::Rejected {
+                    *known = (id, order);
+                }
+            }
+            Some(_) | None => rows.push((id, order)),
+        }
+    }
+    rows
 }
 
 /// The count is what the staged orders leave of the capacity, and not the row's own: an order that was decided between the two
@@ -187,4 +222,57 @@ pub(crate) async fn catch_up(
         stock.adjust(event, category, epoch, &shards).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use ticket_core::{BuyerId, OrderId, Passed};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn row(order: u128, shard: i64, state: State) -> (OrderRef, OrderRecord) {
+        let order = OrderId(Uuid::from_u128(order));
+        let shard = StockShardId::new(shard).unwrap();
+        let record = OrderRecord {
+            order,
+            version: 1,
+            state,
+            reason: None,
+            passed: Passed::default().with(state),
+            buyer: BuyerId::new("ann").unwrap(),
+            quantity: 1,
+            amount_minor: 0,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            hold_expires_at: None,
+            payment: None,
+        };
+        (OrderRef { order, shard }, record)
+    }
+
+    fn shards(rows: &[(OrderRef, OrderRecord)]) -> Vec<i64> {
+        rows.iter().map(|(id, _)| id.shard.get()).collect()
+    }
+
+    #[test]
+    fn of_two_rows_of_an_order_the_one_that_was_not_turned_down_counts() {
+        let (rejected, expired, paid) = (State::Rejected, State::Expired, State::Paid);
+        let mut read = vec![
+            row(1, 1, rejected),
+            row(2, 1, rejected),
+            row(2, 2, expired),
+            row(3, 2, paid),
+            row(3, 3, rejected),
+            row(4, 4, rejected),
+        ];
+        // The last order may go on.
+        assert_eq!(shards(&one_row_each(&mut read, false)), [1, 2, 2]);
+        assert_eq!(shards(&read), [4]);
+        read.push(row(4, 5, paid));
+        assert_eq!(shards(&one_row_each(&mut read, false)), [0; 0]);
+        assert_eq!(shards(&one_row_each(&mut read, true)), [5]);
+        assert!(one_row_each(&mut read, true).is_empty());
+    }
 }

@@ -22,7 +22,7 @@ use ticket_testkit::{
     Server, StartOptions, lease_port,
 };
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -64,8 +64,11 @@ const LISTEN_LOOK_EVERY: Duration = Duration::from_millis(20);
 pub struct Rig {
     home: Home,
     postgres: PostgresServer,
-    kafka: KafkaServer,
-    redis: RedisServer,
+    brokers: String,
+    redis_url: String,
+    // Behind locks, because a measure may kill them.
+    kafka: Mutex<KafkaServer>,
+    redis: Mutex<RedisServer>,
     /// A database with the ledger's schema.
     pub(crate) database_url: String,
     pub(crate) ledger: Ledger,
@@ -151,8 +154,10 @@ impl Rig {
         Ok(Self {
             home,
             postgres,
-            kafka,
-            redis,
+            brokers: kafka.brokers().to_owned(),
+            redis_url: redis.url().to_owned(),
+            kafka: Mutex::new(kafka),
+            redis: Mutex::new(redis),
             database_url,
             ledger,
             stock,
@@ -178,7 +183,17 @@ impl Rig {
     /// Where Redis is.
     #[must_use]
     pub fn redis_url(&self) -> &str {
-        self.redis.url()
+        &self.redis_url
+    }
+
+    /// Redis itself, for whoever breaks it. It must be whole again when the guard is dropped.
+    pub(crate) async fn redis(&self) -> MutexGuard<'_, RedisServer> {
+        self.redis.lock().await
+    }
+
+    /// Kafka itself, in the same way.
+    pub(crate) async fn kafka(&self) -> MutexGuard<'_, KafkaServer> {
+        self.kafka.lock().await
     }
 
     /// Where the ledger is.
@@ -457,9 +472,9 @@ impl Rig {
     fn settings(&self) -> Vec<(String, String)> {
         [
             ("TICKET_DATABASE_URL", self.database_url.clone()),
-            ("TICKET_KAFKA_BROKERS", self.kafka.brokers().to_owned()),
+            ("TICKET_KAFKA_BROKERS", self.brokers.clone()),
             ("TICKET_KAFKA_PREFIX", PREFIX.to_owned()),
-            ("TICKET_REDIS_URL", self.redis.url().to_owned()),
+            ("TICKET_REDIS_URL", self.redis_url.clone()),
             ("TICKET_LOG", "warn".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -489,6 +504,13 @@ impl Rig {
         started.context("the processor did not start")
     }
 
+    /// Starts a keeper: it warms up what is cold and asks after what nobody decided.
+    pub(crate) async fn keeper(&self) -> anyhow::Result<Product> {
+        let options = StartOptions::within(self.home.clone(), "keeper");
+        let started = Product::start(options, ProductOptions::runtime("keeper", self.settings()));
+        started.await.context("the keeper did not start")
+    }
+
     /// Stops every process of the database where it is: connections stay open, nothing is answered.
     pub(crate) fn pause_database(&self) -> anyhow::Result<()> {
         for node in self.database_nodes() {
@@ -513,14 +535,15 @@ impl Rig {
 
     /// CPU time of the servers since they were started.
     pub(crate) fn cpu_used(&self) -> anyhow::Result<CpuUsed> {
+        let broken = "a server is broken at the moment, so its CPU time is not known";
         let mut postgres = Duration::ZERO;
         for node in self.database_nodes() {
             postgres += cpu_of(node)?;
         }
         Ok(CpuUsed {
             postgres,
-            kafka: cpu_of(self.kafka.server())?,
-            redis: cpu_of(self.redis.server())?,
+            kafka: cpu_of(self.kafka.try_lock().context(broken)?.server())?,
+            redis: cpu_of(self.redis.try_lock().context(broken)?.server())?,
         })
     }
 }

@@ -25,7 +25,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The whole: under 25 minutes on two cores.
+    /// The whole: under 40 minutes on two cores.
     #[must_use]
     pub fn full() -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Plan {
         }
     }
 
-    /// One round over fewer orders: under 3 minutes, servers included.
+    /// One round over fewer orders: under 5 minutes, servers included.
     #[must_use]
     pub fn quick() -> Self {
         Self {

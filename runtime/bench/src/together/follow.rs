@@ -278,20 +278,13 @@ impl Script for Followed {
         if answer.status != hyper::StatusCode::ACCEPTED {
             return;
         }
-        if let Some(order) = order_of(answer) {
-            self.follow.see_answer(order, answer.at);
+        if let Some(id) = answer.order() {
+            self.follow.see_answer(id.order, answer.at);
         } else {
             let wrong = "a 202 does not say where its order is".to_owned();
             self.follow.book().wrong.get_or_insert(wrong);
         }
     }
-}
-
-/// `/v1/orders/{id}` in `Location`: cheaper than to read the body.
-fn order_of(answer: &Answer) -> Option<OrderId> {
-    let location = answer.headers.get(hyper::header::LOCATION)?.to_str().ok()?;
-    let id: OrderRef = location.rsplit('/').next()?.parse().ok()?;
-    Some(id.order)
 }
 
 /// Waits until every order that buyers were told of is decided.

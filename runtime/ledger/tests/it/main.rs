@@ -13,6 +13,7 @@ mod adjust;
 mod adoption;
 mod apply;
 mod audit;
+mod audits;
 mod broken;
 mod events;
 mod feeds;

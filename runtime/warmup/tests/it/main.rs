@@ -1,0 +1,9 @@
+//! Warm-ups among everything that can go wrong, in memory: see [`model`].
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test a panic is the report; helpers are tests too"
+)]
+
+mod model;
