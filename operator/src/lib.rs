@@ -4,6 +4,7 @@
 //!
 //! It knows Kubernetes, and the ledger, the store and the log through their packages. It does not know orders.
 
+mod adjust;
 mod apply;
 mod backoff;
 mod claim;

@@ -6,10 +6,12 @@
     reason = "tests, also in the functions that they share"
 )]
 
+mod adjust;
 mod crash;
 mod crd;
 mod deletion;
 mod drift;
 mod lease;
 mod lifecycle;
+mod sale;
 mod world;
