@@ -22,6 +22,7 @@ mod observe;
 mod reconcile;
 mod report;
 mod rows;
+mod survey;
 
 use ticket_telemetry::{Health, Supervisor};
 use tokio_util::sync::CancellationToken;
