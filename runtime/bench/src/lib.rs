@@ -36,6 +36,7 @@ pub mod latency;
 pub mod ledger;
 pub mod load;
 pub mod memory;
+pub mod operator;
 pub mod outside;
 pub mod partner;
 pub mod profile;
