@@ -1,11 +1,10 @@
-//! What somebody else took away: the order log with orders in it, rows of the ledger, the ledger's event.
+//! What somebody else took away: the order log with orders in it, and rows of the ledger.
 
-use serde_json::json;
 use ticket_core::Epoch;
 use ticket_crds::{ConditionType, Phase};
 
 use crate::sale::Sale;
-use crate::world::{World, id, is, reason, until};
+use crate::world::{World, id, is, reason};
 
 #[tokio::test]
 async fn a_sale_whose_order_log_was_deleted_goes_on_from_the_ledger() {
@@ -62,36 +61,5 @@ async fn stock_that_the_ledger_lost_is_said_and_not_made_up_for() {
     assert_eq!(now.last_error.unwrap().code, "stock-lost");
     assert_eq!(now.stock[0].capacity, 100, "as it is");
     assert_eq!(now.phase, Some(Phase::OnSale));
-    operator.stop().await;
-}
-
-#[tokio::test]
-async fn an_event_that_the_ledger_forgot_is_made_anew_only_if_nobody_can_have_bought() {
-    let world = World::new().await;
-    let operator = world.start();
-    let mut early = world.event("early");
-    early["spec"]["sales"]["opensAt"] = json!("2098-01-01T00:00:00Z");
-    world.create(early).await;
-    world.create(world.event("late")).await;
-    let early = world.ready("early", Phase::Scheduled).await;
-    let late = world.ready("late", Phase::OnSale).await;
-    for status in [&early, &late] {
-        world.lose_event(id(status)).await;
-    }
-    let now = world
-        .status("late", "it is said", |status| {
-            reason(status, ConditionType::Ready) == Some("StockLost")
-        })
-        .await;
-    assert_eq!(now.event_id, late.event_id);
-    let now = until("the early one is made anew", async || {
-        let status = world.get("early").await?.status?;
-        let is_new =
-            status.event_id != early.event_id && is(&status, ConditionType::Ready) == Some("True");
-        is_new.then_some(status)
-    })
-    .await;
-    assert_eq!(now.phase, Some(Phase::Scheduled));
-    world.assert_complete("early", &now).await;
     operator.stop().await;
 }

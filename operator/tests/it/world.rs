@@ -189,17 +189,6 @@ impl World {
         assert_eq!(done.rows_affected(), 1);
     }
 
-    /// Somebody takes an event out of the ledger.
-    pub(crate) async fn lose_event(&self, event: EventId) {
-        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
-        let done = sqlx::query("DELETE FROM events WHERE event_id = $1")
-            .bind(event.0)
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        assert_eq!(done.rows_affected(), 1);
-    }
-
     /// Reasons of the Kubernetes events about this Event so far.
     pub(crate) async fn told(&self, name: &str) -> Vec<String> {
         let api: Api<KubernetesEvent> = Api::namespaced(self.client.clone(), &self.namespace);
