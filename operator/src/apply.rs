@@ -12,6 +12,7 @@ use ticket_telemetry::metric;
 use ticket_warmup::{FirstSeed, first_seed};
 use tracing::{info, warn};
 
+use crate::adjust::{self, Wanted};
 use crate::claim::Claim;
 use crate::context::Context;
 use crate::error::{Dependency, OperatorError, Result};
@@ -19,7 +20,11 @@ use crate::notify;
 use crate::observe::Seen;
 use crate::rows;
 
-const RETENTION: &str = "retention.ms";
+/// The one setting of an order log that an Event decides.
+pub(crate) const RETENTION: &str = "retention.ms";
+
+/// Who asks for warm-ups here, as their history shows it.
+const WARM_UP_HOLDER: &str = concat!("operator/", env!("CARGO_PKG_VERSION"));
 
 /// How carrying out went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +35,21 @@ pub(crate) enum Progress {
     Stale,
     /// The store has seen this epoch: only a warm-up can fill it.
     Fenced,
+    /// Others have to do their part first.
+    Waiting,
 }
 
-/// Does the steps of a plan in order, up to the first one that is blocked, stale or fails.
+/// Does the steps of a plan in order, up to the first one that is blocked, stale, waits or fails. Answers with how many are
+/// done, too.
 pub(crate) async fn carry_out(
     context: &Context,
     about: &ObjectReference,
     claim: &Claim,
     seen: &Seen,
     plan: &Plan,
-) -> Result<Progress> {
-    let mut shards_seen = seen.stock.len();
+) -> Result<(Progress, usize)> {
+    let mut done = 0;
+    let mut shards_seen = seen.row.as_ref().map_or(0, |row| row.shards.len());
     for step in &plan.steps {
         if matches!(step, Step::Blocked { .. }) {
             break;
@@ -54,16 +63,17 @@ pub(crate) async fn carry_out(
                 cause: Box::new(cause),
             })?;
         if progress != Progress::Done {
-            warn!(event = %claim.name, step = name, ?progress, "step not carried out, looking again");
-            return Ok(progress);
+            info!(event = %claim.name, step = name, ?progress, "step not carried out, looking again");
+            return Ok((progress, done));
         }
+        done += 1;
         if let Step::CreateStockShards { shards, .. } = step {
             shards_seen += shards.len();
         }
         info!(event = %claim.name, id = %claim.event, step = name, "step carried out");
         notify::done(context, about, step).await;
     }
-    Ok(Progress::Done)
+    Ok((Progress::Done, done))
 }
 
 type StepResult = std::result::Result<Progress, Dependency>;
@@ -102,6 +112,20 @@ async fn one(
             create_shards(context, claim, category, shards_seen, shards).await
         }
         Step::SeedStock { epoch } => seed(context, claim, *epoch).await,
+        Step::AdjustStock {
+            category,
+            to,
+            seen: newest,
+            ..
+        } => {
+            let wanted = Wanted {
+                category,
+                quantity: *to,
+                seen: *newest,
+            };
+            adjust::adjust(context, claim, seen, wanted).await
+        }
+        Step::RequireWarmUp { epoch } => require_warm_up(context, claim, *epoch).await,
         Step::OpenSales => set_open(context, claim, true).await,
         Step::CloseSales => set_open(context, claim, false).await,
         Step::CloseStock => {
@@ -217,6 +241,20 @@ async fn seed(context: &Context, claim: &Claim, epoch: Epoch) -> StepResult {
         FirstSeed::Fenced => Ok(Progress::Fenced),
         FirstSeed::Stale => Ok(Progress::Stale),
     }
+}
+
+async fn require_warm_up(context: &Context, claim: &Claim, epoch: Epoch) -> StepResult {
+    let row = context.ledger.event(claim.event).await?;
+    if row.is_none_or(|row| row.epoch != epoch) {
+        return Ok(Progress::Stale);
+    }
+    let reason = "the order log was gone while its sale was open";
+    context
+        .ledger
+        .need_warmup(claim.event, WARM_UP_HOLDER, reason)
+        .await?;
+    warn!(event = %claim.name, %epoch, "order log lost during the sale, the stock store will be filled again");
+    Ok(Progress::Done)
 }
 
 fn stale_on_conflict(answer: std::result::Result<(), BusError>) -> StepResult {

@@ -1,4 +1,4 @@
-//! When to look again: after success (drift has no watch events; the clock opens and closes sales), and after a failure.
+//! When to look again: after success (the clock opens and closes sales; drift is the survey's to find), and after a failure.
 
 use std::time::Duration;
 
@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use rand::Rng;
 use ticket_core::ErrorClass;
 
-/// Kafka, Redis and the ledger send no watch events, so everything is looked at again this often. A topic that vanished
-/// is back well within 60 s; while a sale is on, this is also how often its stock is reported.
-const DRIFT_EVERY: Duration = Duration::from_secs(15);
+/// Everything is looked at in full again this often, whatever surveys say: what they do not compare is set right by then.
+const LOOK_EVERY: Duration = Duration::from_mins(10);
 
 /// Spread of every wait, as a fraction: events that were applied at once do not stay in step.
 const JITTER: f64 = 0.2;
@@ -27,12 +26,12 @@ const DOUBLINGS_MAX: u32 = 8;
 
 /// How long until the next look, all being well. `timers` are times at which something is due by the clock.
 pub(crate) fn after_success(now: Timestamp, timers: &[Timestamp]) -> Duration {
-    let drift = jittered(DRIFT_EVERY);
+    let again = jittered(LOOK_EVERY);
     timers
         .iter()
         .filter(|timer| **timer > now)
         .filter_map(|timer| Duration::try_from(timer.duration_since(now)).ok())
-        .fold(drift, Duration::min)
+        .fold(again, Duration::min)
 }
 
 /// How long to wait after the `failures`-th failure in a row (counted from 0).
@@ -74,7 +73,7 @@ mod tests {
             after_success(now, &[at(3), at(-5), at(7)]),
             Duration::from_secs(3)
         );
-        assert!(after_success(now, &[at(3_600)]) <= DRIFT_EVERY);
-        assert!(after_success(now, &[]) >= DRIFT_EVERY.mul_f64(1.0 - JITTER));
+        assert!(after_success(now, &[at(3_600)]) <= LOOK_EVERY);
+        assert!(after_success(now, &[]) >= LOOK_EVERY.mul_f64(1.0 - JITTER));
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Claim {
     pub(crate) owner: String,
     /// It was made by this claim.
     pub(crate) is_fresh: bool,
+    /// Generation of our resource, as we read it.
+    pub(crate) generation: i64,
 }
 
 /// Claims the ledger's event for the resource.
@@ -69,6 +71,7 @@ pub(crate) async fn claim(context: &Context, meta: &ObjectMeta) -> Result<Claim>
                 name,
                 owner,
                 is_fresh: fresh,
+                generation: meta.generation.unwrap_or_default(),
             })
         }
         Adopted::Conflict { owner } => Err(OperatorError::Owned { owner }),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
 use kube::runtime::events::Recorder;
-use ticket_bus::BusAdmin;
+use ticket_bus::{BusAdmin, Producer, ProducerConfig};
 use ticket_core::names::TopicPrefix;
 use ticket_ledger::Ledger;
 use ticket_stock::StockStore;
@@ -21,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
     pub(crate) bus: BusAdmin,
+    /// Writes commands to order logs: few, and only about stock.
+    pub(crate) log: Producer,
     pub(crate) prefix: TopicPrefix,
     pub(crate) faults: Faults,
     /// Names this cluster; asked for once.
@@ -41,6 +43,7 @@ impl Context {
             ledger: Ledger::connect(&ledger)?,
             stock: StockStore::connect(&config.stock).await?,
             bus: BusAdmin::connect(&config.kafka)?,
+            log: Producer::new(&config.kafka, &ProducerConfig::default())?,
             prefix: config.kafka_prefix.clone(),
             faults: config.faults.clone(),
             cluster: OnceCell::new(),

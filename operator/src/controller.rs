@@ -1,12 +1,13 @@
 //! Watches Events and hands them to the reconciler: bounded in number at a time, woken by what people change (spec,
-//! annotations, finalizers, deletion) and not by our own status writes. One object that cannot be read stops nobody.
+//! annotations, finalizers, deletion) and by what a survey finds, and not by our own status writes. One object that cannot be
+//! read stops nobody.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::{PredicateConfig, WatchStreamExt, reflector, watcher};
 use kube::{Api, Resource, ResourceExt};
@@ -16,6 +17,7 @@ use tracing::{debug, warn};
 
 use crate::context::Context;
 use crate::reconcile::{Guarded, on_error, reconcile};
+use crate::survey::{self, Survey};
 
 /// Events that are looked after at the same time. Each holds a few small calls in flight.
 const CONCURRENCY: u16 = 16;
@@ -31,6 +33,14 @@ pub(crate) async fn run(
     namespace: Option<String>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let survey = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        survey = Survey::first(&context) => survey,
+    };
+    let (found, changed_outside) = survey::channel();
+    let changed_outside = stream::unfold(changed_outside, |mut changed| async move {
+        changed.recv().await.map(|event| (event, changed))
+    });
     let client = context.client.clone();
     let api: Api<Guarded> = match &namespace {
         Some(namespace) => Api::namespaced(client, namespace),
@@ -45,12 +55,14 @@ pub(crate) async fn run(
         .applied_objects()
         .predicate_filter(what_people_change, PredicateConfig::default());
     let listed = reader.clone();
+    let surveys = survey::watch(survey, context.clone(), reader.clone(), found, stop.clone());
     let work = Controller::for_stream(changed, reader)
         .with_config(
             controller::Config::default()
                 .debounce(DEBOUNCE)
                 .concurrency(CONCURRENCY),
         )
+        .reconcile_on(changed_outside)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, on_error, context)
         .for_each(|done| async move {
@@ -71,7 +83,8 @@ pub(crate) async fn run(
         () = stop.cancelled() => return Ok(()),
         _ = listed.wait_until_ready() => {}
     }
-    work.await;
+    // Surveys end when told to, the work when what is under way is done.
+    tokio::join!(work, surveys);
     Ok(())
 }
 

@@ -77,6 +77,14 @@ pub enum OperatorError {
         /// Its uid.
         owner: String,
     },
+    /// The ledger no longer has the event that this resource has sold.
+    #[error(
+        "the ledger does not have event {known} any more, which this resource has sold: restore the ledger, or delete the resource and apply it again to start anew"
+    )]
+    Forgotten {
+        /// Identity that the status names.
+        known: String,
+    },
     /// The API server refused or broke off a call.
     #[error("could not {action}")]
     Kubernetes {
@@ -127,9 +135,10 @@ impl OperatorError {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Invalid { .. } | Self::Malformed { .. } | Self::Name { .. } => {
-                ErrorClass::Permanent
-            }
+            Self::Invalid { .. }
+            | Self::Malformed { .. }
+            | Self::Name { .. }
+            | Self::Forgotten { .. } => ErrorClass::Permanent,
             Self::Owned { .. } | Self::Unsettled { .. } => ErrorClass::Conflict,
             Self::Kubernetes { cause, .. } => match status_code(cause) {
                 // Stale, or gone: the watch brings the newer object.
@@ -150,6 +159,7 @@ impl OperatorError {
                 Code::InvalidSpec.as_str()
             }
             Self::Owned { .. } => Code::ResourceConflict.as_str(),
+            Self::Forgotten { .. } => Code::StockLost.as_str(),
             Self::Kubernetes { .. } | Self::KubernetesDeadline { .. } => "kubernetes-failed",
             Self::Observe { cause, .. } | Self::Step { cause, .. } => cause.code(),
             Self::Unsettled { .. } => "plan-unsettled",
@@ -165,6 +175,7 @@ impl OperatorError {
             | Self::Malformed { .. }
             | Self::Name { .. }
             | Self::Owned { .. }
+            | Self::Forgotten { .. }
             | Self::Kubernetes { .. }
             | Self::KubernetesDeadline { .. }
             | Self::Observe { .. } => None,

@@ -4,6 +4,7 @@
 //!
 //! It knows Kubernetes, and the ledger, the store and the log through their packages. It does not know orders.
 
+mod adjust;
 mod apply;
 mod backoff;
 mod claim;
@@ -21,6 +22,7 @@ mod observe;
 mod reconcile;
 mod report;
 mod rows;
+mod survey;
 
 use ticket_telemetry::{Health, Supervisor};
 use tokio_util::sync::CancellationToken;

@@ -46,6 +46,13 @@ pub(crate) async fn done(context: &Context, about: &ObjectReference, step: &Step
             format!("made {} stock shards for category {category}", shards.len())
         }
         Step::SeedStock { epoch } => format!("filled the stock store at epoch {epoch}"),
+        Step::AdjustStock {
+            category, from, to, ..
+        } => format!("category {category} had {from} tickets and shall have {to}"),
+        Step::RequireWarmUp { .. } => {
+            "the order log was gone while its sale was open: orders that were accepted and not decided yet are lost and end as \
+             rejected; it is made again, and the stock store is filled from the ledger".to_owned()
+        }
         Step::OpenSales => "let buyers in, while the clock allows it".to_owned(),
         Step::CloseSales => "ended the sale".to_owned(),
         Step::CloseStock => "emptied the stock store".to_owned(),
@@ -57,7 +64,7 @@ pub(crate) async fn done(context: &Context, about: &ObjectReference, step: &Step
     publish(
         context,
         about,
-        EventType::Normal,
+        type_of(step),
         reason(step),
         step.name(),
         &note,
@@ -78,6 +85,26 @@ pub(crate) async fn failed(context: &Context, about: &ObjectReference, reason: &
     .await;
 }
 
+/// Whether it is something that a person should look at.
+const fn type_of(step: &Step) -> EventType {
+    match step {
+        Step::RequireWarmUp { .. } | Step::Blocked { .. } => EventType::Warning,
+        Step::CreateTopic { .. }
+        | Step::GrowPartitions { .. }
+        | Step::SetTopicConfig { .. }
+        | Step::WriteEvent { .. }
+        | Step::CreateStockShards { .. }
+        | Step::SeedStock { .. }
+        | Step::AdjustStock { .. }
+        | Step::OpenSales
+        | Step::CloseSales
+        | Step::CloseStock
+        | Step::DeleteTopic { .. }
+        | Step::DeleteEvent
+        | Step::ReleaseEvent => EventType::Normal,
+    }
+}
+
 /// Stable reasons: what happened, in the past tense.
 const fn reason(step: &Step) -> &'static str {
     match step {
@@ -87,6 +114,8 @@ const fn reason(step: &Step) -> &'static str {
         Step::WriteEvent { .. } => "SettingsWritten",
         Step::CreateStockShards { .. } => "StockShardsCreated",
         Step::SeedStock { .. } => "StockSeeded",
+        Step::AdjustStock { .. } => "StockAdjusted",
+        Step::RequireWarmUp { .. } => "OrderLogLost",
         Step::OpenSales => "SalesOpened",
         Step::CloseSales => "SalesClosed",
         Step::CloseStock => "StockClosed",

@@ -1,9 +1,11 @@
 //! Reads what is there for one Event, all at once. Nothing here changes anything.
 
+use std::collections::{HashMap, HashSet};
+
 use ticket_bus::TopicState;
-use ticket_core::{EventId, clock};
-use ticket_ledger::{Audited, EventRow, StockShardRow};
-use ticket_plan::{Observed, ObservedShard, ObservedTopic};
+use ticket_core::{CategoryName, EventId, StockShardId, clock};
+use ticket_ledger::{Audited, EventRow, NewestAdjustment, StockShardRow};
+use ticket_plan::{Observed, ObservedAdjustment, ObservedShard, ObservedTopic};
 
 use crate::claim::Claim;
 use crate::context::Context;
@@ -24,9 +26,8 @@ pub(crate) struct Seen {
 
 /// Everything.
 pub(crate) async fn observe(context: &Context, claim: &Claim, topic: &str) -> Result<Seen> {
-    let (row, stock, audited, armed, found) = tokio::join!(
-        async { failed("the event row", context.ledger.event(claim.event).await) },
-        async { failed("the stock shards", context.ledger.stock(claim.event).await) },
+    let (books, audited, armed, found) = tokio::join!(
+        read_books(context, claim.event),
         async {
             failed(
                 "the last audit",
@@ -36,7 +37,13 @@ pub(crate) async fn observe(context: &Context, claim: &Claim, topic: &str) -> Re
         async { failed("the stock store", context.stock.state(claim.event).await) },
         async { failed("the topic", context.bus.topic(topic).await) },
     );
-    let (row, stock, audited, armed, found) = (row?, stock?, audited?, armed?, found?);
+    let (books, audited, armed, found) = (books?, audited?, armed?, found?);
+    let Books {
+        row,
+        stock,
+        lost,
+        adjustments,
+    } = books;
     let topic = match found {
         None => None,
         // Only a store that is not armed makes it matter, and it costs a round trip.
@@ -50,7 +57,9 @@ pub(crate) async fn observe(context: &Context, claim: &Claim, topic: &str) -> Re
         is_owned: true,
         topic,
         row: row.as_ref().map(rows::observed),
-        shards: stock.iter().map(observed_shard).collect(),
+        shards: observed_shards(&stock, row.as_ref()),
+        lost,
+        adjustments: adjustments.into_iter().map(observed_adjustment).collect(),
         armed,
         is_fenced: false,
     };
@@ -60,6 +69,35 @@ pub(crate) async fn observe(context: &Context, claim: &Claim, topic: &str) -> Re
         stock,
         audited,
         at: clock::now(),
+    })
+}
+
+/// What the ledger says.
+struct Books {
+    row: Option<EventRow>,
+    stock: Vec<StockShardRow>,
+    /// Categories of stock shards that are named, but not there.
+    lost: Vec<CategoryName>,
+    adjustments: Vec<NewestAdjustment>,
+}
+
+async fn read_books(context: &Context, event: EventId) -> Result<Books> {
+    // Names first, stock second: a stock shard that is named is there from then on.
+    let row = failed("the event row", context.ledger.event(event).await)?;
+    let stock = failed("the stock shards", context.ledger.stock(event).await)?;
+    let adjustments = context.ledger.newest_adjustments(event).await;
+    let adjustments = failed("the adjustments", adjustments)?;
+    let there: HashSet<StockShardId> = stock.iter().map(|shard| shard.id).collect();
+    let named = row.iter().flat_map(|row| &row.shards);
+    let lost = named
+        .filter(|shard| !there.contains(&shard.id))
+        .map(|shard| shard.category.clone())
+        .collect();
+    Ok(Books {
+        row,
+        stock,
+        lost,
+        adjustments,
     })
 }
 
@@ -101,12 +139,32 @@ fn observed_topic(state: &TopicState, is_empty: bool) -> ObservedTopic {
     }
 }
 
-fn observed_shard(row: &StockShardRow) -> ObservedShard {
-    ObservedShard {
-        category: row.category.clone(),
-        partition: u32::try_from(row.partition).unwrap_or_default(),
-        capacity: row.counts.capacity,
-        is_untouched: row.version == 0 && row.counts.available == row.counts.capacity,
+fn observed_shards(stock: &[StockShardRow], row: Option<&EventRow>) -> Vec<ObservedShard> {
+    let named = row.iter().flat_map(|row| &row.shards);
+    let born_with: HashMap<StockShardId, i64> =
+        named.map(|shard| (shard.id, shard.born_with)).collect();
+    let observed = |shard: &StockShardRow| {
+        let counts = shard.counts;
+        ObservedShard {
+            category: shard.category.clone(),
+            partition: u32::try_from(shard.partition).unwrap_or_default(),
+            // Made since its name was read.
+            born_with: born_with.get(&shard.id).copied().unwrap_or(counts.capacity),
+            counts,
+            adjustment: shard.adjustment,
+            is_untouched: shard.version == 0 && counts.available == counts.capacity,
+        }
+    };
+    stock.iter().map(observed).collect()
+}
+
+fn observed_adjustment(newest: NewestAdjustment) -> ObservedAdjustment {
+    ObservedAdjustment {
+        category: newest.category,
+        number: newest.adjustment,
+        wanted: newest.wanted,
+        source: newest.source,
+        has_reseller_spoken: newest.has_reseller_spoken,
     }
 }
 

@@ -8,7 +8,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use ticket_core::names::TopicPrefix;
 use ticket_core::{ErrorClass, clock};
-use ticket_crds::{Management, TicketEvent, ValidatedEvent, validate};
+use ticket_crds::{Management, Phase, TicketEvent, ValidatedEvent, validate};
 use ticket_plan::{Desired, Plan, plan};
 use ticket_telemetry::{chain, metric};
 use tracing::warn;
@@ -99,7 +99,15 @@ async fn look_after(object: &Guarded, context: &Context) -> Result<Action> {
 async fn manage(context: &Context, event: &TicketEvent) -> Result<Action> {
     let mut known = Known::default();
     match settle(context, event, &mut known).await {
-        Ok(()) => {
+        Ok(Settled::ForNow) => {
+            report::report(context, event, Finding::Waiting, &known).await?;
+            let failures = context.failed(event.uid().as_deref().unwrap_or_default());
+            Ok(Action::requeue(backoff::after_failure(
+                ErrorClass::Retry,
+                failures,
+            )))
+        }
+        Ok(Settled::Whole) => {
             report::report(context, event, Finding::Settled, &known).await?;
             context.succeeded(event.uid().as_deref().unwrap_or_default());
             let sales = &event.spec.sales;
@@ -124,14 +132,21 @@ async fn manage(context: &Context, event: &TicketEvent) -> Result<Action> {
     }
 }
 
+/// How far it got.
+enum Settled {
+    /// Nothing is left, or the rest is blocked.
+    Whole,
+    /// Others have to do their part first.
+    ForNow,
+}
+
 /// Does what is left to do, until nothing is, or the rest is blocked.
-async fn settle(context: &Context, event: &TicketEvent, known: &mut Known) -> Result<()> {
+async fn settle(context: &Context, event: &TicketEvent, known: &mut Known) -> Result<Settled> {
     let spec = validate(event).map_err(|cause| OperatorError::Invalid { cause })?;
     kubernetes::add_finalizer(context, event).await?;
-    let claim = known
-        .claim
-        .insert(claim(context, event.meta()).await?)
-        .clone();
+    let claim = claim(context, event.meta()).await?;
+    same_event(event, &claim)?;
+    let claim = known.claim.insert(claim).clone();
     let about = event.object_ref(&());
     let mut is_fenced = false;
     for look in 0..LOOKS_MAX {
@@ -140,12 +155,16 @@ async fn settle(context: &Context, event: &TicketEvent, known: &mut Known) -> Re
         known.plan.clone_from(&todo);
         let seen = known.seen.insert(seen).clone();
         if todo.next().is_none() {
-            return Ok(());
+            return Ok(Settled::Whole);
         }
         if look == 0 && report::is_news(event) {
             report::report(context, event, Finding::Working, known).await?;
         }
-        let progress = apply::carry_out(context, &about, &claim, &seen, &todo).await?;
+        let (progress, done) = apply::carry_out(context, &about, &claim, &seen, &todo).await?;
+        if progress == Progress::Waiting {
+            known.plan.steps.drain(..done);
+            return Ok(Settled::ForNow);
+        }
         is_fenced |= progress == Progress::Fenced;
     }
     let step = known.plan.next().map_or("none", ticket_plan::Step::name);
@@ -153,6 +172,26 @@ async fn settle(context: &Context, event: &TicketEvent, known: &mut Known) -> Re
         looks: LOOKS_MAX,
         step,
     })
+}
+
+/// Refuses a sale that the ledger has forgotten: what was sold under the identity that the status names would be sold again.
+/// Before a sale nobody can have ordered, and it is made anew.
+fn same_event(event: &TicketEvent, claim: &Claim) -> Result<()> {
+    let Some(status) = &event.status else {
+        return Ok(());
+    };
+    let has_begun = match status.phase.unwrap_or_default() {
+        Phase::Pending | Phase::Scheduled => false,
+        Phase::OnSale | Phase::Paused | Phase::Closed | Phase::Deleting => true,
+    };
+    match &status.event_id {
+        Some(known) if has_begun && *known != claim.event.to_string() => {
+            Err(OperatorError::Forgotten {
+                known: known.clone(),
+            })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 async fn look_and_plan(

@@ -25,12 +25,18 @@ use crate::reconcile::Known;
 /// Steps that are listed; a plan for the largest Event is shorter.
 const PLAN_STEPS_MAX: usize = 64;
 
+/// What a change of stock waits for.
+const WAITING_FOR: &str =
+    "; the commands are on the order log, and the processors have not met them yet";
+
 /// How a reconciliation ended.
 pub(crate) enum Finding<'a> {
     /// Nothing is left that can be done now.
     Settled,
     /// Steps are about to be carried out.
     Working,
+    /// Commands are on the order log; whoever decides about orders has not met them yet.
+    Waiting,
     /// It broke off.
     Failed(&'a OperatorError),
     /// The resource shall go and cannot yet.
@@ -139,9 +145,11 @@ fn status(
     let about = match finding {
         // The spec was not acted upon.
         Finding::Paused | Finding::Unmanaged => previous.observed_generation,
-        Finding::Settled | Finding::Working | Finding::Failed(_) | Finding::NotRemoved(_) => {
-            generation
-        }
+        Finding::Settled
+        | Finding::Working
+        | Finding::Waiting
+        | Finding::Failed(_)
+        | Finding::NotRemoved(_) => generation,
     };
     next.observed_generation = about;
     next.phase = Some(phase(previous, finding, known));
@@ -152,6 +160,8 @@ fn status(
             message: reason.to_string(),
             step: Some("Blocked".to_owned()),
         }),
+        // Whatever it was, it is over.
+        Finding::Waiting => None,
         // Not known to be over.
         Finding::Working | Finding::Paused | Finding::Unmanaged => previous.last_error.clone(),
     };
@@ -284,7 +294,8 @@ fn parts(
         .categories
         .iter()
         .all(|c| seen.observed.capacity_of(&c.name).is_some());
-    let shards = match blocked_as(Code::StockDiffers) {
+    let stock = [Code::StockLost, Code::StockDiffers, Code::QuantityBelowSold];
+    let shards = match stock.into_iter().find_map(blocked_as) {
         Some(reason) => blocked(reason),
         None if is_made && isolation == Isolation::Dedicated => yes(&format!(
             "{} stock shards; they share Citus shards, lanes are not leased yet",
@@ -359,16 +370,11 @@ fn overall(
                 );
             }
         },
-        Finding::Working => {
-            let message = format!("left to do: {}", step_names(plan).join(", "));
-            say(Ready, no(Code::Progressing, &message));
-            say(
-                Reconciling,
-                Said {
-                    is: Some(true),
-                    ..no(Code::Progressing, &message)
-                },
-            );
+        Finding::Working => under_way(say, plan, ""),
+        Finding::Waiting => {
+            // It was not an error that kept it from being done.
+            say(Degraded, no(Code::Progressing, ""));
+            under_way(say, plan, WAITING_FOR);
         }
         Finding::Failed(error) | Finding::NotRemoved(error) => {
             let message = chain(*error).to_string();
@@ -423,6 +429,20 @@ fn overall(
         }
     }
     say(Paused, no(Code::Ready, ""));
+}
+
+/// There is work left, and it is being done.
+fn under_way(say: &mut impl FnMut(ConditionType, Said), plan: &Plan, more: &str) {
+    let message = format!("left to do: {}{more}", step_names(plan).join(", "));
+    let said = no(Code::Progressing, &message);
+    say(ConditionType::Ready, said.clone());
+    say(
+        ConditionType::Reconciling,
+        Said {
+            is: Some(true),
+            ..said
+        },
+    );
 }
 
 fn yes(message: &str) -> Said {

@@ -145,6 +145,10 @@ fn detail(step: &Step) -> String {
             )
         }
         Step::SeedStock { epoch } => format!("epoch {epoch}"),
+        Step::AdjustStock {
+            category, from, to, ..
+        } => format!("{category}: {from} to {to} tickets"),
+        Step::RequireWarmUp { epoch } => format!("newer than epoch {epoch}"),
         Step::Blocked { reason } => reason.to_string(),
         Step::WriteEvent { settings } => format!("{} categories", settings.categories.len()),
         Step::DeleteTopic { topic } => topic.clone(),

@@ -90,6 +90,8 @@ pub struct DesiredCategory {
     pub quantity: u32,
     /// Stock shards: what was asked for, or fewer where the tickets do not feed so many.
     pub shards: NonZeroU16,
+    /// Stock shards that were asked for.
+    pub shards_asked: NonZeroU16,
 }
 
 /// Where the clock stands in the sale's window.
@@ -148,6 +150,7 @@ impl Desired {
                 name,
                 quantity: category.quantity,
                 shards,
+                shards_asked: wanted,
             });
         }
         let shards: u32 = categories.iter().map(|c| u32::from(c.shards.get())).sum();

@@ -8,6 +8,8 @@ mod plan;
 mod step;
 
 pub use desired::{CategorySettings, Desired, DesiredCategory, DesiredTopic, Settings, Window};
-pub use observed::{Observed, ObservedRow, ObservedShard, ObservedTopic};
+pub use observed::{
+    Observed, ObservedAdjustment, ObservedRow, ObservedShard, ObservedTopic, Units,
+};
 pub use plan::{Plan, Removal, plan, plan_removal};
 pub use step::{BlockReason, NewShard, Step};

@@ -1,7 +1,8 @@
 //! What is there, as it was read just now; and what would be there after a plan, for tests and previews.
 
 use serde::Serialize;
-use ticket_core::{CategoryName, Epoch};
+use ticket_core::share::share_anew;
+use ticket_core::{Adjustment, CategoryName, Epoch, StockCounts, StockSource};
 
 use crate::desired::Settings;
 use crate::plan::Plan;
@@ -16,8 +17,12 @@ pub struct Observed {
     pub topic: Option<ObservedTopic>,
     /// The ledger's event row; `None` before it was first written.
     pub row: Option<ObservedRow>,
-    /// Stock shards in the ledger, in the order of their ids.
+    /// Stock shards in the ledger, in the order of their numbers.
     pub shards: Vec<ObservedShard>,
+    /// Stock shards that the ledger names, but whose stock is gone: one entry for each.
+    pub lost: Vec<CategoryName>,
+    /// The newest adjustment of each category that has one.
+    pub adjustments: Vec<ObservedAdjustment>,
     /// Epoch that the stock store is armed with.
     pub armed: Option<Epoch>,
     /// Whether the store has refused a seed because it has seen this epoch: only a warm-up with a new one helps.
@@ -57,10 +62,40 @@ pub struct ObservedShard {
     pub category: CategoryName,
     /// Partition that carries its commands.
     pub partition: u32,
-    /// Units in all.
-    pub capacity: i64,
+    /// Units that it was made with.
+    pub born_with: i64,
+    /// Its counters.
+    pub counts: StockCounts,
+    /// The newest adjustment that it has met.
+    pub adjustment: Adjustment,
     /// Whether no command ever changed it.
     pub is_untouched: bool,
+}
+
+/// The newest adjustment of a category: what its stock shards are told by commands on the order log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ObservedAdjustment {
+    /// The category.
+    pub category: CategoryName,
+    /// Its number.
+    pub number: Adjustment,
+    /// Units that the category shall have in all.
+    pub wanted: u32,
+    /// Who asked for it.
+    pub source: StockSource,
+    /// Whether the reseller has ever asked for anything.
+    pub has_reseller_spoken: bool,
+}
+
+/// Stock of a category over all its stock shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Units {
+    /// Units in all.
+    pub capacity: i64,
+    /// Units of orders, paid or not.
+    pub taken: i64,
+    /// Units that the stock shards were made with.
+    pub born_with: i64,
 }
 
 impl Observed {
@@ -80,12 +115,55 @@ impl Observed {
             .filter(move |shard| shard.category == *category)
     }
 
-    /// Units of a category, `None` if it has no stock shard.
+    /// Stock of a category, `None` if it has no stock shard.
+    #[must_use]
+    pub fn units_of(&self, category: &CategoryName) -> Option<Units> {
+        self.shards_of(category)
+            .map(|shard| Units {
+                capacity: shard.counts.capacity,
+                taken: shard.counts.held + shard.counts.sold,
+                born_with: shard.born_with,
+            })
+            .reduce(|one, other| Units {
+                capacity: one.capacity.saturating_add(other.capacity),
+                taken: one.taken.saturating_add(other.taken),
+                born_with: one.born_with.saturating_add(other.born_with),
+            })
+    }
+
+    /// Units of a category in all, `None` if it has no stock shard.
     #[must_use]
     pub fn capacity_of(&self, category: &CategoryName) -> Option<i64> {
-        self.shards_of(category)
-            .map(|shard| shard.capacity)
-            .reduce(i64::saturating_add)
+        self.units_of(category).map(|units| units.capacity)
+    }
+
+    /// The newest adjustment of a category.
+    #[must_use]
+    pub fn adjustment_of(&self, category: &CategoryName) -> Option<&ObservedAdjustment> {
+        self.adjustments
+            .iter()
+            .find(|adjustment| adjustment.category == *category)
+    }
+
+    /// Whether a stock shard of the category has not met its newest adjustment.
+    #[must_use]
+    pub fn is_under_way(&self, category: &CategoryName) -> bool {
+        self.adjustment_of(category).is_some_and(|newest| {
+            self.shards_of(category)
+                .any(|shard| shard.adjustment < newest.number)
+        })
+    }
+
+    /// Whether people may have ordered: a record of the order log may be all that is left of it.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| row.is_open) || self.is_touched()
+    }
+
+    /// Whether any command has ever changed the stock.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.shards.iter().any(|shard| !shard.is_untouched)
     }
 
     /// What would be there after `plan`. Steps whose preconditions do not hold change nothing, and nothing happens from
@@ -134,7 +212,14 @@ impl Observed {
                     self.shards.extend(shards.iter().map(|shard| ObservedShard {
                         category: category.clone(),
                         partition: shard.partition,
-                        capacity: i64::from(shard.capacity),
+                        born_with: i64::from(shard.capacity),
+                        counts: StockCounts {
+                            capacity: i64::from(shard.capacity),
+                            available: i64::from(shard.capacity),
+                            held: 0,
+                            sold: 0,
+                        },
+                        adjustment: Adjustment::NONE,
                         is_untouched: true,
                     }));
                 }
@@ -142,6 +227,14 @@ impl Observed {
             Step::SeedStock { epoch } => {
                 if self.armed.is_none() && self.epoch() == *epoch {
                     self.armed = Some(*epoch);
+                }
+            }
+            Step::AdjustStock {
+                category, to, seen, ..
+            } => self.adjust(category, *to, *seen),
+            Step::RequireWarmUp { epoch } => {
+                if let Some(row) = self.row.as_mut().filter(|row| row.epoch == *epoch) {
+                    row.epoch = Epoch(epoch.0 + 1);
                 }
             }
             Step::OpenSales => {
@@ -156,11 +249,44 @@ impl Observed {
                 self.is_owned = false;
                 self.row = None;
                 self.shards.clear();
+                self.lost.clear();
+                self.adjustments.clear();
             }
             Step::ReleaseEvent => self.is_owned = false,
             Step::Blocked { .. } => {}
         }
         self
+    }
+
+    /// As if the adjustment had been driven to its end: all that can be taken back is.
+    fn adjust(&mut self, category: &CategoryName, to: u32, seen: Adjustment) {
+        let newest = self.adjustment_of(category);
+        if newest.map_or(Adjustment::NONE, |newest| newest.number) != seen {
+            return;
+        }
+        let number = Adjustment(seen.0 + 1);
+        let asked = ObservedAdjustment {
+            category: category.clone(),
+            number,
+            wanted: to,
+            source: StockSource::Spec,
+            has_reseller_spoken: newest.is_some_and(|newest| newest.has_reseller_spoken),
+        };
+        self.adjustments.retain(|other| other.category != *category);
+        self.adjustments.push(asked);
+        let of_category = |shard: &&mut ObservedShard| shard.category == *category;
+        let mut shards: Vec<&mut ObservedShard> =
+            self.shards.iter_mut().filter(of_category).collect();
+        let counts: Vec<StockCounts> = shards.iter().map(|shard| shard.counts).collect();
+        for (shard, capacity) in shards.iter_mut().zip(share_anew(to, &counts)) {
+            shard.counts.available += capacity - shard.counts.capacity;
+            shard.counts.capacity = capacity;
+            shard.adjustment = number;
+            shard.is_untouched = false;
+        }
+        if let Some(topic) = &mut self.topic {
+            topic.is_empty = false;
+        }
     }
 
     fn row_mut(&mut self) -> &mut ObservedRow {

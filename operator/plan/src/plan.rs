@@ -3,10 +3,10 @@
 use std::num::NonZeroU16;
 
 use serde::Serialize;
-use ticket_core::share::share;
-use ticket_core::{CategoryName, Epoch, StockSource};
+use ticket_core::share::{shards_that_fit, share};
+use ticket_core::{Adjustment, CategoryName, Epoch, StockSource};
 
-use crate::desired::{Desired, DesiredTopic, Settings, Window};
+use crate::desired::{Desired, DesiredCategory, DesiredTopic, Settings, Window};
 use crate::observed::{Observed, ObservedTopic};
 use crate::step::{BlockReason, NewShard, Step};
 
@@ -43,6 +43,8 @@ impl Plan {
             | Step::SetTopicConfig { .. }
             | Step::CreateStockShards { .. }
             | Step::SeedStock { .. }
+            | Step::AdjustStock { .. }
+            | Step::RequireWarmUp { .. }
             | Step::OpenSales
             | Step::CloseStock
             | Step::DeleteTopic { .. }
@@ -76,12 +78,19 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         steps.push(Step::CloseSales);
     }
     match &observed.topic {
-        None => steps.push(Step::CreateTopic {
-            topic: desired.topic.name.clone(),
-            partitions,
-            replication_factor: desired.topic.replication_factor,
-            retention_ms: desired.topic.retention_ms,
-        }),
+        None => {
+            if has_lost_orders(desired, observed) {
+                steps.push(Step::RequireWarmUp {
+                    epoch: observed.epoch(),
+                });
+            }
+            steps.push(Step::CreateTopic {
+                topic: desired.topic.name.clone(),
+                partitions,
+                replication_factor: desired.topic.replication_factor,
+                retention_ms: desired.topic.retention_ms,
+            });
+        }
         Some(topic) => {
             change_topic(&desired.topic, topic, partitions, &mut steps, &mut blocked);
         }
@@ -102,12 +111,15 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         }
     }
 
+    // After the first filling: a command in the log would leave it to a warm-up.
+    quantities(desired, observed, &mut steps, &mut blocked);
+
     let is_let_in = is_open && !is_closed;
-    let is_blocked = !blocked.is_empty();
-    steps.extend(blocked.into_iter().map(|reason| Step::Blocked { reason }));
-    if desired.window != Window::After && !is_let_in && !is_blocked {
+    let is_hindered = blocked.iter().any(BlockReason::hinders_opening);
+    if desired.window != Window::After && !is_let_in && !is_hindered {
         steps.push(Step::OpenSales);
     }
+    steps.extend(blocked.into_iter().map(|reason| Step::Blocked { reason }));
     Plan { steps }
 }
 
@@ -147,6 +159,17 @@ pub fn plan_removal(removal: Removal, topic: &str, observed: &Observed) -> Plan 
     Plan { steps }
 }
 
+/// Whether the topic is gone with orders that the store has let in and nobody has decided. Before the window nobody orders, and
+/// of a sale that is over nothing is sold any more. A store that is not armed with the ledger's epoch is filled again anyway.
+fn has_lost_orders(desired: &Desired, observed: &Observed) -> bool {
+    let is_over = observed.row.as_ref().is_none_or(|row| row.is_closed);
+    observed.topic.is_none()
+        && desired.window == Window::Open
+        && !is_over
+        && observed.is_in_use()
+        && observed.armed == Some(observed.epoch())
+}
+
 /// Whether partitions may still be added: nobody can have ordered yet.
 fn is_before_sale(desired: &Desired, observed: &Observed) -> bool {
     let is_open = observed.row.as_ref().is_some_and(|row| row.is_open);
@@ -171,7 +194,7 @@ fn partitions(desired: &Desired, observed: &Observed) -> u32 {
     desired.topic.partitions.max(found).max(used)
 }
 
-/// What the services shall read: the stock that is there, not the stock that is wished for.
+/// What the services shall read: tickets as the spec says, or as the reseller has made them.
 fn settings(desired: &Desired, observed: &Observed, partitions: u32) -> Settings {
     let mut settings = desired.settings.clone();
     settings.partitions = partitions;
@@ -179,7 +202,9 @@ fn settings(desired: &Desired, observed: &Observed, partitions: u32) -> Settings
         .categories
         .retain(|category| !comes_too_late(observed, &category.name));
     for category in &mut settings.categories {
-        if let Some(capacity) = observed.capacity_of(&category.name) {
+        if let Some(capacity) = observed.capacity_of(&category.name)
+            && !is_ours(desired, observed, &category.name)
+        {
             category.quantity = u32::try_from(capacity).unwrap_or(u32::MAX);
         }
     }
@@ -200,7 +225,9 @@ fn settings(desired: &Desired, observed: &Observed, partitions: u32) -> Settings
 
 /// Whether a category without stock can no longer get any: the store is filled as a whole, and only once per epoch.
 fn comes_too_late(observed: &Observed, category: &CategoryName) -> bool {
-    observed.armed.is_some() && observed.capacity_of(category).is_none()
+    observed.armed.is_some()
+        && observed.capacity_of(category).is_none()
+        && !observed.lost.contains(category)
 }
 
 fn change_topic(
@@ -252,7 +279,7 @@ fn stock(
     blocked: &mut Vec<BlockReason>,
 ) {
     // Stock shard n of the event belongs to partition n mod partitions, counted over everything that was ever made.
-    let mut number = observed.shards.len();
+    let mut number = observed.shards.len() + observed.lost.len();
     for category in &desired.categories {
         if comes_too_late(observed, &category.name) {
             blocked.push(BlockReason::CategoryAdded {
@@ -260,7 +287,16 @@ fn stock(
             });
             continue;
         }
-        let Some(capacity) = observed.capacity_of(&category.name) else {
+        let lost = observed.lost.iter().filter(|lost| **lost == category.name);
+        let lost = lost.count();
+        if lost > 0 {
+            blocked.push(BlockReason::StockLost {
+                category: category.name.clone(),
+                shards: lost,
+            });
+            continue;
+        }
+        let Some(units) = observed.units_of(&category.name) else {
             let shards = new_shards(category.quantity, category.shards, number, partitions);
             number += shards.len();
             steps.push(Step::CreateStockShards {
@@ -269,22 +305,13 @@ fn stock(
             });
             continue;
         };
-        // The reseller's messages change it; the spec's number was only the beginning.
-        let is_ours = desired.settings.stock_source == StockSource::Spec;
-        if is_ours && capacity != i64::from(category.quantity) {
-            blocked.push(BlockReason::Quantity {
-                category: category.name.clone(),
-                found: capacity,
-                wanted: category.quantity,
-            });
-            continue;
-        }
         let found = observed.shards_of(&category.name).count();
-        if found != usize::from(category.shards.get()) {
+        let wanted = shards_of(category, units.born_with);
+        if found < usize::from(wanted.get()) {
             blocked.push(BlockReason::Shards {
                 category: category.name.clone(),
                 found,
-                wanted: category.shards.get(),
+                wanted: wanted.get(),
             });
         }
     }
@@ -306,6 +333,57 @@ fn stock(
         lost.into_iter()
             .map(|category| BlockReason::CategoryMissing { category }),
     );
+}
+
+/// Stock shards that a category should have that was made with `born_with` tickets. More tickets that came later found the
+/// stock shards that there are, and are welcome there.
+fn shards_of(category: &DesiredCategory, born_with: i64) -> NonZeroU16 {
+    let born_with = u32::try_from(born_with).unwrap_or(u32::MAX);
+    shards_that_fit(category.quantity.min(born_with), category.shards_asked)
+}
+
+/// Tickets of categories whose stock is made.
+fn quantities(
+    desired: &Desired,
+    observed: &Observed,
+    steps: &mut Vec<Step>,
+    blocked: &mut Vec<BlockReason>,
+) {
+    for category in &desired.categories {
+        let Some(units) = observed.units_of(&category.name) else {
+            continue;
+        };
+        // What is missing must not be made up for by others.
+        if observed.lost.contains(&category.name) || !is_ours(desired, observed, &category.name) {
+            continue;
+        }
+        let wanted = i64::from(category.quantity);
+        // What is under way ends before anything is as it is wanted: a command of an older adjustment may still come.
+        if units.capacity != wanted.max(units.taken) || observed.is_under_way(&category.name) {
+            let newest = observed.adjustment_of(&category.name);
+            steps.push(Step::AdjustStock {
+                category: category.name.clone(),
+                from: units.capacity,
+                to: category.quantity,
+                seen: newest.map_or(Adjustment::NONE, |newest| newest.number),
+            });
+        }
+        if units.taken > wanted {
+            blocked.push(BlockReason::BelowSold {
+                category: category.name.clone(),
+                taken: units.taken,
+                wanted: category.quantity,
+            });
+        }
+    }
+}
+
+/// Whether the spec says how many tickets a category has. The reseller does once it has spoken.
+fn is_ours(desired: &Desired, observed: &Observed, category: &CategoryName) -> bool {
+    let has_reseller_spoken = observed
+        .adjustment_of(category)
+        .is_some_and(|newest| newest.has_reseller_spoken);
+    desired.settings.stock_source == StockSource::Spec || !has_reseller_spoken
 }
 
 fn new_shards(

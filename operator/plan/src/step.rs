@@ -1,7 +1,7 @@
 //! The steps of a plan. Each is idempotent and carries what must still hold when it is carried out.
 
 use serde::Serialize;
-use ticket_core::{CategoryName, Code, Epoch};
+use ticket_core::{Adjustment, CategoryName, Code, Epoch};
 
 use crate::desired::Settings;
 
@@ -55,6 +55,24 @@ pub enum Step {
         /// Epoch that the ledger must have.
         epoch: Epoch,
     },
+    /// More or fewer tickets, by commands on the order log, so that whoever decides about orders changes the stock too. Never
+    /// below what is held and sold. `seen` is the precondition: the newest adjustment of the category (0 = none).
+    AdjustStock {
+        /// The category.
+        category: CategoryName,
+        /// Tickets that it has.
+        from: i64,
+        /// Tickets that it shall have.
+        to: u32,
+        /// The newest adjustment.
+        seen: Adjustment,
+    },
+    /// Records of the order log are gone with their topic, so the store counts orders that nobody will decide any more: it has
+    /// to be filled again. Comes before the topic is made: a crash in between leaves it missing, and this is done again.
+    RequireWarmUp {
+        /// Epoch that the ledger must have.
+        epoch: Epoch,
+    },
     /// Nothing below this step runs until a person, the clock or another step removes the reason.
     Blocked {
         /// Why.
@@ -96,6 +114,8 @@ impl Step {
             Self::SetTopicConfig { .. } => "SetTopicConfig",
             Self::CreateStockShards { .. } => "CreateStockShards",
             Self::SeedStock { .. } => "SeedStock",
+            Self::AdjustStock { .. } => "AdjustStock",
+            Self::RequireWarmUp { .. } => "RequireWarmUp",
             Self::Blocked { .. } => "Blocked",
             Self::OpenSales => "OpenSales",
             Self::CloseStock => "CloseStock",
@@ -134,21 +154,31 @@ pub enum BlockReason {
         /// What is wanted.
         wanted: u16,
     },
-    /// The stock of a category is made and differs.
+    /// More tickets are held and sold than the spec allows.
     #[error(
-        "category {category} has {found} tickets, the Event says {wanted}: a change of stock that is made is not carried out yet, the sale goes on with {found}"
+        "category {category} shall have {wanted} tickets, but {taken} are held and sold: it keeps {taken} and sells no more; raise the quantity, or refund orders"
     )]
-    Quantity {
+    BelowSold {
         /// The category.
         category: CategoryName,
-        /// Tickets that are there.
-        found: i64,
+        /// Tickets that are held and sold.
+        taken: i64,
         /// Tickets that are wanted.
         wanted: u32,
     },
+    /// The ledger knows stock shards whose rows are gone.
+    #[error(
+        "the ledger has lost the stock of {shards} stock shards of category {category}: restore it from a backup; orders wait meanwhile, and nothing is made anew, which could sell tickets twice"
+    )]
+    StockLost {
+        /// The category.
+        category: CategoryName,
+        /// How many.
+        shards: usize,
+    },
     /// The stock shards of a category are made and differ.
     #[error(
-        "category {category} has {found} stock shards, the Event asks for {wanted}: a change of stock that is made is not carried out yet"
+        "category {category} has {found} stock shards, the Event asks for {wanted}: the number is fixed once the stock is made"
     )]
     Shards {
         /// The category.
@@ -188,11 +218,27 @@ impl BlockReason {
     pub const fn code(&self) -> Code {
         match self {
             Self::Partitions { .. } | Self::Replication { .. } => Code::TopicConflict,
-            Self::Quantity { .. }
+            Self::BelowSold { .. } => Code::QuantityBelowSold,
+            Self::StockLost { .. } => Code::StockLost,
+            Self::Shards { .. } | Self::CategoryAdded { .. } | Self::CategoryMissing { .. } => {
+                Code::StockDiffers
+            }
+            Self::WarmUpNeeded { .. } => Code::WarmingUp,
+        }
+    }
+
+    /// Whether buyers must not be let in because of it. A store that is not filled turns them away by itself, and the keeper
+    /// fills it only for a sale that is open; a category that has too many orders has nothing left to sell.
+    #[must_use]
+    pub const fn hinders_opening(&self) -> bool {
+        match self {
+            Self::WarmUpNeeded { .. } | Self::BelowSold { .. } => false,
+            Self::Partitions { .. }
+            | Self::Replication { .. }
+            | Self::StockLost { .. }
             | Self::Shards { .. }
             | Self::CategoryAdded { .. }
-            | Self::CategoryMissing { .. } => Code::StockDiffers,
-            Self::WarmUpNeeded { .. } => Code::WarmingUp,
+            | Self::CategoryMissing { .. } => true,
         }
     }
 }

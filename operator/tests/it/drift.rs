@@ -9,8 +9,10 @@ use crate::world::{World, id, is, reason, until};
 async fn a_topic_that_vanished_comes_back_and_settings_are_set_back() {
     let world = World::new().await;
     let operator = world.start();
-    world.create(world.event("drift")).await;
-    let status = world.ready("drift", Phase::OnSale).await;
+    let mut event = world.event("drift");
+    event["spec"]["sales"]["opensAt"] = json!("2098-01-01T00:00:00Z");
+    world.create(event).await;
+    let status = world.ready("drift", Phase::Scheduled).await;
     let topic = world.topic("drift", &status);
     world.bus.delete_topic(&topic).await.unwrap();
     until("the topic is back", async || {
@@ -30,6 +32,9 @@ async fn a_topic_that_vanished_comes_back_and_settings_are_set_back() {
         (found.config["retention.ms"] == "86400000").then_some(())
     })
     .await;
+    let status = world.ready("drift", Phase::Scheduled).await;
+    // Nobody could have ordered: nothing but the topic was made again.
+    assert_eq!(status.epoch, Some(1));
     operator.stop().await;
 }
 

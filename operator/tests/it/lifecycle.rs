@@ -165,7 +165,7 @@ async fn the_sale_opens_and_closes_by_the_clock() {
 }
 
 #[tokio::test]
-async fn a_pause_and_a_price_reach_the_services_and_a_quantity_is_not_ignored() {
+async fn a_pause_and_a_price_reach_the_services() {
     let world = World::new().await;
     let operator = world.start();
     let event = world.event("changes");
@@ -193,27 +193,6 @@ async fn a_pause_and_a_price_reach_the_services_and_a_quantity_is_not_ignored() 
         (row.paused, row.categories[0].price.amount_minor),
         (false, 300)
     );
-
-    categories[0]["quantity"] = json!(500);
-    world
-        .change("changes", json!({ "spec": { "categories": categories } }))
-        .await;
-    let status = world
-        .status("changes", "the quantity is refused", |status| {
-            reason(status, ConditionType::Ready) == Some("StockDiffers")
-        })
-        .await;
-    assert_eq!(is(&status, ConditionType::Ready), Some("False"));
-    assert_eq!(is(&status, ConditionType::Degraded), Some("True"));
-    assert_eq!(status.last_error.as_ref().unwrap().code, "stock-differs");
-    assert_eq!(status.phase, Some(Phase::OnSale));
-    assert_eq!(status.stock[0].capacity, 200);
-    categories[0]["quantity"] = json!(200);
-    world
-        .change("changes", json!({ "spec": { "categories": categories } }))
-        .await;
-    let status = world.ready("changes", Phase::OnSale).await;
-    assert_eq!(status.last_error, None);
     operator.stop().await;
 }
 

@@ -6,10 +6,15 @@
     reason = "tests, also in the functions that they share"
 )]
 
+mod adjust;
 mod crash;
 mod crd;
 mod deletion;
+mod down;
 mod drift;
 mod lease;
 mod lifecycle;
+mod lost;
+mod relay;
+mod sale;
 mod world;

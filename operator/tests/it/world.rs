@@ -3,20 +3,22 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::events::v1::Event as KubernetesEvent;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use ticket_bus::{BusAdmin, BusConfig};
 use ticket_core::names::TopicPrefix;
-use ticket_core::{EventId, EventName};
+use ticket_core::{EventId, EventName, StockShardId};
 use ticket_crds::{ConditionType, EventStatus, Phase, TicketEvent};
 use ticket_ledger::{Ledger, LedgerConfig};
 use ticket_operator::{Config, Faults, LeaseConfig};
 use ticket_stock::{StockConfig, StockStore};
 use ticket_telemetry::{Health, LogFormat};
-use ticket_testkit::shared;
+use ticket_testkit::{Product, ProductOptions, StartOptions, shared};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -34,8 +36,8 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
     pub(crate) bus: BusAdmin,
-    redis_url: String,
-    brokers: String,
+    pub(crate) redis_url: String,
+    pub(crate) brokers: String,
 }
 
 /// An operator in this process.
@@ -119,9 +121,17 @@ async fn new_database() -> String {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::over(DATABASE.get_or_init(new_database).await.clone()).await
+    }
+
+    /// With a ledger of its own, for tests in which more than the operator looks at it.
+    pub(crate) async fn alone() -> Self {
+        Self::over(new_database().await).await
+    }
+
+    async fn over(database_url: String) -> Self {
         let shared = shared().await;
         let client = client().await;
-        let database_url = DATABASE.get_or_init(new_database).await.clone();
         let ledger = Ledger::connect(&LedgerConfig::new(&database_url.as_str().into())).unwrap();
         let brokers = shared.kafka_brokers().to_owned();
         Self {
@@ -151,6 +161,44 @@ impl World {
             lease: None,
             faults: Faults::default(),
         }
+    }
+
+    /// Starts one role of the runtime as a process.
+    pub(crate) async fn role(&self, role: &str) -> Product {
+        let env = [
+            ("TICKET_DATABASE_URL", &self.database_url),
+            ("TICKET_KAFKA_BROKERS", &self.brokers),
+            ("TICKET_KAFKA_PREFIX", &self.prefix.0),
+            ("TICKET_REDIS_URL", &self.redis_url),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value.clone()));
+        let options = ProductOptions::runtime(role, env.to_vec());
+        Product::start(StartOptions::own(role).unwrap(), options)
+            .await
+            .unwrap()
+    }
+
+    /// Somebody takes the row of a stock shard out of the ledger.
+    pub(crate) async fn lose_stock(&self, shard: StockShardId) {
+        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+        let done = sqlx::query("DELETE FROM stock_shards WHERE stock_shard_id = $1")
+            .bind(shard.get())
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(done.rows_affected(), 1);
+    }
+
+    /// Reasons of the Kubernetes events about this Event so far.
+    pub(crate) async fn told(&self, name: &str) -> Vec<String> {
+        let api: Api<KubernetesEvent> = Api::namespaced(self.client.clone(), &self.namespace);
+        let said = api.list(&ListParams::default()).await.unwrap().items;
+        let about = |event: &KubernetesEvent| {
+            let regarding = event.regarding.as_ref();
+            regarding.and_then(|it| it.name.as_deref()) == Some(name)
+        };
+        let said = said.into_iter().filter(about);
+        said.filter_map(|event| event.reason).collect()
     }
 
     /// Starts an operator.

@@ -38,6 +38,7 @@ pub mod ledger;
 pub mod load;
 pub mod loss;
 pub mod memory;
+pub mod operator;
 pub mod outside;
 pub mod partner;
 pub mod profile;

@@ -78,14 +78,22 @@ pub fn of_the_stack(stack: &Path) -> anyhow::Result<Vec<Memory>> {
         }
         let pid = std::fs::read_to_string(&path)
             .with_context(|| format!("could not read {}", path.display()))?;
-        let status = format!("/proc/{}/status", pid.trim());
-        let status = std::fs::read_to_string(&status)
-            .with_context(|| format!("{name} does not run: could not read {status}"))?;
-        let memory = parse(name, &status).with_context(|| format!("{name} shows no memory"))?;
-        found.push(memory);
+        let pid = pid.trim().parse();
+        found.push(of_process(
+            name,
+            pid.context("a pid file holds no number")?,
+        )?);
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// Memory of the process with this id; `name` is what it is called.
+pub fn of_process(name: &str, pid: u32) -> anyhow::Result<Memory> {
+    let status = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&status)
+        .with_context(|| format!("{name} does not run: could not read {status}"))?;
+    parse(name, &status).with_context(|| format!("{name} shows no memory"))
 }
 
 fn parse(name: &str, status: &str) -> Option<Memory> {

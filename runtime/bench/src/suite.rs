@@ -33,6 +33,7 @@ use crate::ledger;
 use crate::ledger::rig::Rig;
 use crate::loss;
 use crate::memory;
+use crate::operator;
 use crate::sandbox;
 use crate::say;
 use crate::text::{grouped, short};
@@ -59,6 +60,12 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
     measures
 }
 
+/// What takes longer than a run of everything may, and is measured only when it is named.
+#[must_use]
+pub fn measures_on_request(plan: &Plan) -> Vec<Box<dyn Measure>> {
+    operator::measures(plan)
+}
+
 /// Measures and writes `target/bench/report.md`, `results.json` and the plots; the report goes to stdout too. With `only`,
 /// measures whose name has none of these words in it are left out, and the files are in `target/bench/only`; a baseline must
 /// be named to be measured.
@@ -68,6 +75,9 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
 pub async fn run(plan: Plan, only: &[String], citus: Citus) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut measures = measures(&plan);
+    if !only.is_empty() {
+        measures.extend(measures_on_request(&plan));
+    }
     measures.retain(|it| only.is_empty() || only.iter().any(|word| it.name().contains(word)));
     anyhow::ensure!(
         !measures.is_empty(),
@@ -289,6 +299,7 @@ mod tests {
         for plan in [Plan::quick(), Plan::full()] {
             let mut names: Vec<_> = measures(&plan)
                 .iter()
+                .chain(&measures_on_request(&plan))
                 .map(|it| it.name().to_owned())
                 .collect();
             let count = names.len();

@@ -153,8 +153,10 @@ codes! {
         "Read the condition's message: it names the field and the rule.";
     QuantityBelowSold "quantity-below-sold" 0 "The quantity is below what is held and sold.",
         "Raise `quantity`, or refund orders first.";
-    StockDiffers "stock-differs" 0 "The stock that is there differs from the Event's quantity or stock shards.",
-        "Set the category back to what is there: stock that is made does not change yet.";
+    StockDiffers "stock-differs" 0 "The stock that is there has other categories or stock shards than the Event.",
+        "Set the category back to what is there: stock shards that are made do not change.";
+    StockLost "stock-lost" 0 "The ledger has lost stock that it names, or the whole event.",
+        "Restore the ledger from a backup. To start anew without the old orders, delete the Event and apply it again.";
     ResourceConflict "resource-conflict" 0 "The ledger's event belongs to another living resource.",
         "Delete one of the two resources; the older keeps the event.";
     TopicConflict "topic-conflict" 0 "The topic is there, but not as the Event wants it.",

@@ -4,7 +4,8 @@
 //! An adjustment's targets are absolute and its number grows, so every part of it may be done again by anybody. Who
 //! drives one writes it down ([`Ledger::ask_adjustment`]), sends each stock shard its target as a command, waits until all
 //! have met it ([`Ledger::levels`]), shares what could not be taken back over those that still can give
-//! ([`Ledger::share_adjustment_anew`]), and ends it ([`Ledger::end_adjustment`]).
+//! ([`Ledger::share_adjustment_anew`]), and ends it ([`Ledger::end_adjustment`]). One of the spec never ends: units that come
+//! back to a category that has too many are taken back, too, for as long as the spec says so.
 
 use std::collections::HashMap;
 
@@ -18,13 +19,17 @@ use crate::apply::is_gone;
 use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
 
-/// Who asks for another number of tickets. Each source counts its own versions; within one, only a newer version counts.
+/// Who asks for another number of tickets. Each source has its own order; within one, only what is newer counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdjustmentSource {
-    /// The `Event` resource.
+    /// The `Event` resource, through an operator that has looked at the ledger before.
     Spec {
-        /// Its generation.
-        version: i64,
+        /// The resource that it speaks for; only the owner of the event is heard.
+        owner: String,
+        /// Generation of that resource. An operator that still reads an older one is not heard.
+        generation: i64,
+        /// The newest adjustment of the category that it has seen; if there is a newer one, it has to look again.
+        seen: Adjustment,
     },
     /// The reseller's database.
     Reseller {
@@ -42,8 +47,23 @@ pub enum AdjustmentAsked {
     Open(AdjustmentPlan),
     /// This version was carried out already.
     Done,
-    /// The source has asked for something newer meanwhile.
+    /// The source has asked for something newer meanwhile, or must not ask.
     Older,
+}
+
+/// The newest adjustment of a category.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewestAdjustment {
+    /// The category.
+    pub category: CategoryName,
+    /// Its number.
+    pub adjustment: Adjustment,
+    /// Units that the category shall have in all.
+    pub wanted: u32,
+    /// Who asked for it.
+    pub source: StockSource,
+    /// Whether the reseller has ever asked for anything: before, the spec says how many tickets there are.
+    pub has_reseller_spoken: bool,
 }
 
 /// Targets of an adjustment.
@@ -92,6 +112,14 @@ impl AdjustmentSource {
     }
 }
 
+/// How the stock shards of a category share what is wanted, side by side.
+struct Targets {
+    ids: Vec<i64>,
+    units: Vec<i64>,
+    /// Above every adjustment that one of them has met, whatever became of the list of adjustments.
+    next: i64,
+}
+
 impl Ledger {
     /// Gives a stock shard `capacity` units, or as many as are held and sold. An adjustment that it has met, or an older
     /// one, changes nothing and is answered with the row as it is. One transaction on one node.
@@ -134,44 +162,15 @@ impl Ledger {
         wanted: u32,
         source: &AdjustmentSource,
     ) -> Result<AdjustmentAsked> {
-        let failed = |cause| LedgerError::Write {
-            what: "an adjustment",
-            cause,
-        };
         let mut connection = self.acquire().await?;
-        let (ids, targets) = targets(&mut connection, event, category, wanted).await?;
-        let (spec, reseller, message) = match source {
-            AdjustmentSource::Spec { version } => (Some(*version), None, None),
-            AdjustmentSource::Reseller { version, event } => (None, Some(*version), Some(event)),
-        };
-        sqlx::query(
-            "INSERT INTO adjustments AS a (event_id, category, adjustment, wanted, \
-               stock_shard_ids, targets, source, spec_version, reseller_version, reseller_event) \
-             SELECT c.event_id, c.name, 1, $3, $4, $5, $6, $7, $8, $9 FROM categories c \
-             WHERE c.event_id = $1 AND c.name = $2 \
-             ON CONFLICT (event_id, category) DO UPDATE SET adjustment = a.adjustment + 1, \
-               wanted = excluded.wanted, stock_shard_ids = excluded.stock_shard_ids, \
-               targets = excluded.targets, source = excluded.source, \
-               spec_version = coalesce(excluded.spec_version, a.spec_version), \
-               reseller_version = coalesce(excluded.reseller_version, a.reseller_version), \
-               reseller_event = excluded.reseller_event, is_done = false \
-             WHERE CASE excluded.source \
-               WHEN 1 THEN a.spec_version IS NULL OR a.spec_version < excluded.spec_version \
-               ELSE a.reseller_version IS NULL OR a.reseller_version < excluded.reseller_version END",
-        )
-        .bind(event.0)
-        .bind(category.as_str())
-        .bind(i64::from(wanted))
-        .bind(&ids)
-        .bind(&targets)
-        .bind(source.source().number())
-        .bind(spec)
-        .bind(reseller)
-        .bind(message)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-        let row: AdjustmentColumns = sqlx::query_as(
+        let targets = targets(&mut connection, event, category, wanted).await?;
+        let is_new = write(&mut connection, event, category, wanted, &targets, source)
+            .await
+            .map_err(|cause| LedgerError::Write {
+                what: "an adjustment",
+                cause,
+            })?;
+        let row: Option<AdjustmentColumns> = sqlx::query_as(
             "SELECT adjustment, wanted, stock_shard_ids, targets, source, spec_version, \
              reseller_version, reseller_event, is_done FROM adjustments \
              WHERE event_id = $1 AND category = $2",
@@ -180,9 +179,33 @@ impl Ledger {
         .bind(category.as_str())
         .fetch_optional(&mut *connection)
         .await
-        .map_err(failed)?
-        .ok_or(LedgerError::UnknownEvent { event })?;
-        row.into_answer(source)
+        .map_err(|cause| LedgerError::Read {
+            what: "an adjustment",
+            cause,
+        })?;
+        match (row, source) {
+            (Some(row), _) => row.into_answer(wanted, is_new, source),
+            (None, AdjustmentSource::Spec { .. }) => Ok(AdjustmentAsked::Older),
+            (None, AdjustmentSource::Reseller { .. }) => Err(LedgerError::UnknownEvent { event }),
+        }
+    }
+
+    /// The newest adjustment of each category of an event that has one, in no order.
+    pub async fn newest_adjustments(&self, event: EventId) -> Result<Vec<NewestAdjustment>> {
+        let mut connection = self.acquire().await?;
+        let rows: Vec<NewestColumns> = sqlx::query_as(
+            "SELECT category, adjustment, wanted, source, \
+             reseller_version IS NOT NULL AS has_reseller_spoken FROM adjustments \
+             WHERE event_id = $1",
+        )
+        .bind(event.0)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "adjustments",
+            cause,
+        })?;
+        rows.into_iter().map(NewestColumns::into_newest).collect()
     }
 
     /// How these stock shards stand, in no order.
@@ -202,7 +225,7 @@ impl Ledger {
         plan: &AdjustmentPlan,
     ) -> Result<Option<AdjustmentPlan>> {
         let mut connection = self.acquire().await?;
-        let (ids, targets) = targets(&mut connection, event, category, plan.wanted).await?;
+        let targets = targets(&mut connection, event, category, plan.wanted).await?;
         let adjustment: Option<i64> = sqlx::query_scalar(
             "UPDATE adjustments SET adjustment = adjustment + 1, stock_shard_ids = $4, \
              targets = $5 WHERE event_id = $1 AND category = $2 AND adjustment = $3 \
@@ -211,8 +234,8 @@ impl Ledger {
         .bind(event.0)
         .bind(category.as_str())
         .bind(plan.adjustment.0)
-        .bind(&ids)
-        .bind(&targets)
+        .bind(&targets.ids)
+        .bind(&targets.units)
         .fetch_optional(&mut *connection)
         .await
         .map_err(|cause| LedgerError::Write {
@@ -223,7 +246,7 @@ impl Ledger {
             .map(|adjustment| {
                 Ok(AdjustmentPlan {
                     adjustment: Adjustment(adjustment),
-                    targets: pair(&ids, &targets)?,
+                    targets: pair(&targets.ids, &targets.units)?,
                     ..plan.clone()
                 })
             })
@@ -255,13 +278,76 @@ impl Ledger {
     }
 }
 
+/// Writes an adjustment under the next number, unless its source may not ask for it or has asked for it already.
+async fn write(
+    connection: &mut PgConnection,
+    event: EventId,
+    category: &CategoryName,
+    wanted: u32,
+    targets: &Targets,
+    source: &AdjustmentSource,
+) -> std::result::Result<bool, sqlx::Error> {
+    let query = match source {
+        AdjustmentSource::Spec {
+            owner,
+            generation,
+            seen,
+        } => sqlx::query(
+            "INSERT INTO adjustments AS a (event_id, category, adjustment, wanted, \
+               stock_shard_ids, targets, source, spec_version) \
+             SELECT c.event_id, c.name, $6, $3, $4, $5, 1, $7 \
+             FROM categories c JOIN events e ON e.event_id = c.event_id \
+             WHERE c.event_id = $1 AND c.name = $2 AND e.owner_uid = $8 \
+             ON CONFLICT (event_id, category) DO UPDATE SET \
+               adjustment = greatest(a.adjustment + 1, excluded.adjustment), \
+               wanted = excluded.wanted, stock_shard_ids = excluded.stock_shard_ids, \
+               targets = excluded.targets, source = excluded.source, \
+               spec_version = excluded.spec_version, reseller_event = NULL, is_done = false \
+             WHERE a.adjustment = $9 AND coalesce(a.spec_version, 0) <= excluded.spec_version \
+               AND NOT (a.source = excluded.source AND a.wanted = excluded.wanted)",
+        )
+        .bind(event.0)
+        .bind(category.as_str())
+        .bind(i64::from(wanted))
+        .bind(&targets.ids)
+        .bind(&targets.units)
+        .bind(targets.next)
+        .bind(generation)
+        .bind(owner)
+        .bind(seen.0),
+        AdjustmentSource::Reseller { version, event: id } => sqlx::query(
+            "INSERT INTO adjustments AS a (event_id, category, adjustment, wanted, \
+               stock_shard_ids, targets, source, reseller_version, reseller_event) \
+             SELECT c.event_id, c.name, $6, $3, $4, $5, 2, $7, $8 FROM categories c \
+             WHERE c.event_id = $1 AND c.name = $2 \
+             ON CONFLICT (event_id, category) DO UPDATE SET \
+               adjustment = greatest(a.adjustment + 1, excluded.adjustment), \
+               wanted = excluded.wanted, stock_shard_ids = excluded.stock_shard_ids, \
+               targets = excluded.targets, source = excluded.source, \
+               reseller_version = excluded.reseller_version, \
+               reseller_event = excluded.reseller_event, is_done = false \
+             WHERE a.reseller_version IS NULL OR a.reseller_version < excluded.reseller_version",
+        )
+        .bind(event.0)
+        .bind(category.as_str())
+        .bind(i64::from(wanted))
+        .bind(&targets.ids)
+        .bind(&targets.units)
+        .bind(targets.next)
+        .bind(version)
+        .bind(id),
+    };
+    let done = query.execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// The stock shards of a category and how they share `wanted` units.
 async fn targets(
     connection: &mut PgConnection,
     event: EventId,
     category: &CategoryName,
     wanted: u32,
-) -> Result<(Vec<i64>, Vec<i64>)> {
+) -> Result<Targets> {
     let ids: Vec<i64> = sqlx::query_scalar(
         "SELECT stock_shard_id FROM shard_catalog WHERE event_id = $1 AND category = $2 \
          ORDER BY number",
@@ -275,6 +361,11 @@ async fn targets(
         cause,
     })?;
     let levels = levels(connection, &ids).await?;
+    let next = 1 + levels
+        .iter()
+        .map(|level| level.adjustment)
+        .max()
+        .unwrap_or(0);
     let mut of: HashMap<i64, StockCounts> = levels
         .iter()
         .map(|level| (level.stock_shard_id, level.counts()))
@@ -284,8 +375,8 @@ async fn targets(
         .into_iter()
         .filter_map(|id| of.remove(&id).map(|counts| (id, counts)))
         .unzip();
-    let targets = share_anew(wanted, &counts);
-    Ok((ids, targets))
+    let units = share_anew(wanted, &counts);
+    Ok(Targets { ids, units, next })
 }
 
 async fn levels(connection: &mut PgConnection, ids: &[i64]) -> Result<Vec<LevelColumns>> {
@@ -401,17 +492,34 @@ struct AdjustmentColumns {
 }
 
 impl AdjustmentColumns {
-    fn into_answer(self, asked: &AdjustmentSource) -> Result<AdjustmentAsked> {
-        let (version, newest) = match asked {
-            AdjustmentSource::Spec { version } => (*version, self.spec_version),
-            AdjustmentSource::Reseller { version, .. } => (*version, self.reseller_version),
-        };
-        if newest != Some(version) {
-            return Ok(AdjustmentAsked::Older);
-        }
-        // Another source that asked afterwards has replaced what this one had begun.
-        if self.is_done || self.source != asked.source().number() {
-            return Ok(AdjustmentAsked::Done);
+    fn into_answer(
+        self,
+        wanted: u32,
+        is_new: bool,
+        asked: &AdjustmentSource,
+    ) -> Result<AdjustmentAsked> {
+        let is_theirs = self.source == asked.source().number();
+        match asked {
+            AdjustmentSource::Spec {
+                generation, seen, ..
+            } => {
+                let is_same = is_theirs
+                    && self.adjustment == seen.0
+                    && self.wanted == i64::from(wanted)
+                    && self.spec_version.is_none_or(|newest| newest <= *generation);
+                if !is_new && !is_same {
+                    return Ok(AdjustmentAsked::Older);
+                }
+            }
+            AdjustmentSource::Reseller { version, .. } => {
+                if self.reseller_version != Some(*version) {
+                    return Ok(AdjustmentAsked::Older);
+                }
+                // Another source that asked afterwards has replaced what this one had begun.
+                if self.is_done || !is_theirs {
+                    return Ok(AdjustmentAsked::Done);
+                }
+            }
         }
         Ok(AdjustmentAsked::Open(AdjustmentPlan {
             adjustment: Adjustment(self.adjustment),
@@ -419,5 +527,34 @@ impl AdjustmentColumns {
             reseller_event: self.reseller_event,
             targets: pair(&self.stock_shard_ids, &self.targets)?,
         }))
+    }
+}
+
+#[derive(FromRow)]
+struct NewestColumns {
+    category: String,
+    adjustment: i64,
+    wanted: i64,
+    source: i16,
+    has_reseller_spoken: bool,
+}
+
+impl NewestColumns {
+    fn into_newest(self) -> Result<NewestAdjustment> {
+        let corrupt = |cause| LedgerError::Corrupt {
+            what: "an adjustment",
+            cause,
+        };
+        let unknown = InvalidId {
+            what: "stock source",
+            why: "the number is not known",
+        };
+        Ok(NewestAdjustment {
+            category: CategoryName::new(&self.category).map_err(corrupt)?,
+            adjustment: Adjustment(self.adjustment),
+            wanted: u32::try_from(self.wanted).unwrap_or(u32::MAX),
+            source: StockSource::from_number(self.source).ok_or_else(|| corrupt(unknown))?,
+            has_reseller_spoken: self.has_reseller_spoken,
+        })
     }
 }

@@ -48,6 +48,22 @@ impl Ledger {
             cause,
         };
         let mut connection = self.acquire().await?;
+        // Whoever owns it already asks at every look: that takes neither the lock of all writers nor a commit.
+        let owned: Option<Uuid> = sqlx::query_scalar(
+            "SELECT event_id FROM events WHERE namespace = $1 AND name = $2 AND owner_uid = $3",
+        )
+        .bind(claim.name.namespace())
+        .bind(claim.name.name())
+        .bind(&claim.owner_uid)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed)?;
+        if let Some(event) = owned {
+            return Ok(Adopted::Owned {
+                event: EventId(event),
+                fresh: false,
+            });
+        }
         let mut transaction = connection.begin().await.map_err(failed)?;
         let adopted = adopt(&mut transaction, claim).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
@@ -135,8 +151,13 @@ async fn adopt(
     .bind(owner_uid)
     .bind(owner_created_at.to_sqlx())
     .bind(change)
-    .execute(transaction)
+    .execute(&mut *transaction)
     .await?;
+    // The new owner's generations begin anew.
+    sqlx::query("UPDATE adjustments SET spec_version = NULL WHERE event_id = $1")
+        .bind(event.0)
+        .execute(transaction)
+        .await?;
     Ok(Adopted::Owned {
         event,
         fresh: false,

@@ -14,6 +14,7 @@ mod connect;
 mod error;
 mod events;
 mod feeds;
+mod marks;
 mod migrate;
 mod orders;
 mod row;
@@ -22,7 +23,9 @@ mod shards;
 mod topology;
 mod warmups;
 
-pub use adjust::{Adjusted, AdjustmentAsked, AdjustmentPlan, AdjustmentSource, ShardLevel};
+pub use adjust::{
+    Adjusted, AdjustmentAsked, AdjustmentPlan, AdjustmentSource, NewestAdjustment, ShardLevel,
+};
 pub use adopt::{Adopted, EventClaim};
 pub use apply::{Applied, PlaceOutcome, ShardBatch};
 pub use audit::{AuditShard, AuditView, StuckOrder};
@@ -32,6 +35,7 @@ pub use connect::Ledger;
 pub use error::LedgerError;
 pub use events::{CategoryRow, EventRow, EventShard};
 pub use feeds::{FeedShard, StockFeed};
+pub use marks::{EventMark, StockMark};
 pub use migrate::Migrated;
 pub use orders::{OrderCursor, OrderFilter, OrderPage};
 pub use settings::DatabaseSettings;

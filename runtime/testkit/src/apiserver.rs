@@ -23,6 +23,8 @@ pub struct ApiServer {
     server: Server,
     url: String,
     kubeconfig: PathBuf,
+    token: String,
+    certificate: String,
 }
 
 server_verbs!(ApiServer);
@@ -81,12 +83,15 @@ impl ApiServer {
         };
         let server = Server::up(&options, spec, port, None, probe).await?;
         let kubeconfig = data.join("kubeconfig");
-        let authority = BASE64.encode(files::read(&asked.certificate)?);
+        let certificate = files::read(&asked.certificate)?;
+        let authority = BASE64.encode(&certificate);
         files::write_secret(&kubeconfig, &kubeconfig_text(&url, &authority, &token))?;
         Ok(Self {
             server,
             url,
             kubeconfig,
+            token,
+            certificate,
         })
     }
 
@@ -94,6 +99,18 @@ impl ApiServer {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The administrator's token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The certificate that it shows, PEM.
+    #[must_use]
+    pub fn certificate(&self) -> &str {
+        &self.certificate
     }
 
     /// A kubeconfig with an administrator's token.

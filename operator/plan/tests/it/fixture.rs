@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use ticket_core::names::TopicPrefix;
 use ticket_core::{EventId, Money};
 use ticket_crds::{Category, EventSpec, Price, Queue, Sales, TicketEvent, validate};
-use ticket_plan::{Desired, Observed, plan};
+use ticket_plan::{Desired, Observed, ObservedShard, plan};
 
 /// Noon of the day of the sale; its window is two hours around.
 pub(crate) const NOON: &str = "2026-03-01T12:00:00Z";
@@ -77,14 +77,25 @@ pub(crate) fn settled(desired: &Desired) -> Observed {
     nothing.after(&plan(desired, &nothing))
 }
 
-/// [`settled`], and orders were taken.
+/// [`settled`], and orders were taken: [`TAKEN`] tickets of each stock shard.
 pub(crate) fn selling(desired: &Desired) -> Observed {
     let mut observed = settled(desired);
     observed.topic.as_mut().unwrap().is_empty = false;
     for shard in &mut observed.shards {
-        shard.is_untouched = false;
+        take(shard, TAKEN);
     }
     observed
+}
+
+/// Tickets of each stock shard that [`selling`] has sold.
+pub(crate) const TAKEN: i64 = 30;
+
+/// Somebody buys up to `units` of a stock shard.
+pub(crate) fn take(shard: &mut ObservedShard, units: i64) {
+    let units = units.min(shard.counts.available);
+    shard.counts.available -= units;
+    shard.counts.sold += units;
+    shard.is_untouched = false;
 }
 
 /// The price of the first category.

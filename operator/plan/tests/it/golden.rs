@@ -1,9 +1,9 @@
 //! One promise per test; the file beside shows the whole plan.
 
-use ticket_core::Epoch;
-use ticket_plan::{Observed, Removal, Step, plan, plan_removal};
+use ticket_core::{Adjustment, CategoryName, Epoch, StockSource};
+use ticket_plan::{Observed, ObservedAdjustment, Removal, Step, plan, plan_removal};
 
-use crate::fixture::{desired, desired_at, event, price, selling, settled};
+use crate::fixture::{TAKEN, desired, desired_at, event, price, selling, settled};
 
 #[test]
 fn a_new_event_gets_everything_and_opens_last() {
@@ -82,9 +82,30 @@ fn a_topic_that_vanished_during_the_sale_comes_back_as_it_was() {
     let desired = desired(&event);
     let todo = plan(&desired, &observed);
     insta::assert_yaml_snapshot!(todo);
-    let left = plan(&desired, &observed.after(&todo));
+    let after = observed.after(&todo);
+    let left = plan(&desired, &after);
     assert_eq!(left.next(), None);
-    assert_eq!(left.blocked().count(), 1);
+    // The number, and the warm-up that is needed now: the keeper's.
+    assert_eq!(left.blocked().count(), 2);
+    assert_eq!(after.epoch(), Epoch(2));
+}
+
+#[test]
+fn a_topic_that_vanished_when_nobody_could_order_costs_no_warm_up() {
+    let before = desired_at(&event(), "2026-03-01T10:00:00Z");
+    let after = desired_at(&event(), "2026-03-01T14:00:00Z");
+    let mut early = settled(&before);
+    early.topic = None;
+    let late = selling(&desired(&event()));
+    let mut late = late.after(&plan(&after, &late));
+    late.topic = None;
+    for (desired, observed) in [(before, early), (after, late)] {
+        let todo = plan(&desired, &observed);
+        assert!(
+            matches!(todo.steps.as_slice(), [Step::CreateTopic { .. }]),
+            "{todo:?}"
+        );
+    }
 }
 
 #[test]
@@ -120,26 +141,89 @@ fn other_copies_of_a_topic_are_a_conflict() {
 }
 
 #[test]
-fn a_changed_quantity_is_said_and_not_ignored_and_the_sale_can_still_be_paused() {
+fn more_and_fewer_tickets_are_commands_and_nothing_is_made_anew() {
     let mut event = event();
     let observed = selling(&desired(&event));
     event.spec.categories[0].quantity = 6_000;
-    event.spec.sales.paused = true;
+    event.spec.categories[1].quantity = 100;
     let desired = desired(&event);
     let todo = plan(&desired, &observed);
     insta::assert_yaml_snapshot!(todo);
     let after = observed.after(&todo);
-    assert!(
-        after
-            .row
-            .as_ref()
-            .unwrap()
-            .settings
-            .as_ref()
-            .unwrap()
-            .is_paused
+    assert_eq!(after.capacity_of(&desired.categories[0].name), Some(6_000));
+    assert_eq!(after.capacity_of(&desired.categories[1].name), Some(100));
+    assert!(plan(&desired, &after).is_empty());
+}
+
+#[test]
+fn a_quantity_below_what_is_sold_takes_back_the_rest_and_says_so() {
+    let mut event = event();
+    let observed = selling(&desired(&event));
+    event.spec.categories[1].quantity = 10;
+    event.spec.sales.paused = true;
+    let desired = desired(&event);
+    let todo = plan(&desired, &observed);
+    insta::assert_yaml_snapshot!(todo);
+    let mut after = observed.after(&todo);
+    let standing = &desired.categories[1].name;
+    assert_eq!(after.capacity_of(standing), Some(2 * TAKEN));
+    let left = plan(&desired, &after);
+    assert_eq!((left.next(), left.blocked().count()), (None, 1));
+    // An order is cancelled: its tickets are taken back, too.
+    let shard = after.shards.iter_mut().rfind(|s| s.category == *standing);
+    let counts = &mut shard.unwrap().counts;
+    counts.sold -= 4;
+    counts.available += 4;
+    let more = plan(&desired, &after);
+    assert!(matches!(
+        more.next(),
+        Some(Step::AdjustStock { to: 10, .. })
+    ));
+    assert_eq!(
+        after.after(&more).capacity_of(standing),
+        Some(2 * TAKEN - 4)
     );
-    assert_eq!(after.capacity_of(&desired.categories[0].name), Some(1_001));
+}
+
+#[test]
+fn a_second_change_while_the_first_is_on_its_way_gets_a_number_of_its_own() {
+    let mut event = event();
+    let mut observed = selling(&desired(&event));
+    // The first one is written down, and no stock shard has met it.
+    observed.adjustments.push(ObservedAdjustment {
+        category: CategoryName::new("vip").unwrap(),
+        number: Adjustment(1),
+        wanted: 6_000,
+        source: StockSource::Spec,
+        has_reseller_spoken: false,
+    });
+    // Back to what there is, and still not nothing: the commands of the first one may come any time.
+    let back = plan(&desired(&event), &observed);
+    insta::assert_yaml_snapshot!(back);
+    event.spec.categories[0].quantity = 2_000;
+    let desired = desired(&event);
+    let todo = plan(&desired, &observed);
+    let after = observed.after(&todo);
+    assert_eq!(after.capacity_of(&desired.categories[0].name), Some(2_000));
+    assert!(plan(&desired, &after).is_empty());
+    // Who still has the plan from before does nothing.
+    assert_eq!(after.after(&back), after);
+}
+
+#[test]
+fn stock_that_the_ledger_lost_is_neither_made_anew_nor_made_up_for() {
+    let desired = desired(&event());
+    let mut observed = selling(&desired);
+    let gone = observed.shards.remove(0);
+    observed.lost.push(gone.category);
+    insta::assert_yaml_snapshot!(plan(&desired, &observed));
+    // Not even if all of a category is gone.
+    while observed.shards[0].category == observed.lost[0] {
+        let gone = observed.shards.remove(0);
+        observed.lost.push(gone.category);
+    }
+    let todo = plan(&desired, &observed);
+    assert_eq!((todo.next(), todo.blocked().count()), (None, 1));
 }
 
 #[test]
@@ -148,13 +232,34 @@ fn what_the_reseller_changed_is_noted_and_not_changed_back() {
     event.spec.stock_source = ticket_crds::StockSource::Reseller;
     let desired = desired(&event);
     let mut observed = selling(&desired);
-    observed.shards[0].capacity += 50;
+    observed.adjustments.push(ObservedAdjustment {
+        category: desired.categories[0].name.clone(),
+        number: Adjustment(1),
+        wanted: 1_051,
+        source: StockSource::Reseller,
+        has_reseller_spoken: true,
+    });
+    observed.shards[0].counts.capacity += 50;
+    observed.shards[0].counts.available += 50;
     let todo = plan(&desired, &observed);
     assert!(
         matches!(todo.steps.as_slice(), [Step::WriteEvent { .. }]),
         "{todo:?}"
     );
     assert!(plan(&desired, &observed.after(&todo)).is_empty());
+}
+
+#[test]
+fn until_the_reseller_speaks_the_spec_says_how_many_tickets_there_are() {
+    let mut event = event();
+    event.spec.stock_source = ticket_crds::StockSource::Reseller;
+    let observed = selling(&desired(&event));
+    event.spec.categories[0].quantity = 1_500;
+    let desired = desired(&event);
+    let todo = plan(&desired, &observed);
+    let after = observed.after(&todo);
+    assert_eq!(after.capacity_of(&desired.categories[0].name), Some(1_500));
+    assert!(plan(&desired, &after).is_empty());
 }
 
 #[test]
@@ -173,6 +278,19 @@ fn a_category_that_comes_after_the_store_was_filled_waits_for_a_warm_up() {
     late.name = "late".to_owned();
     event.spec.categories.push(late);
     insta::assert_yaml_snapshot!(plan(&desired(&event), &observed));
+}
+
+#[test]
+fn adopted_stock_whose_store_is_gone_is_opened_so_that_a_keeper_fills_it() {
+    let desired = desired(&event());
+    let mut observed = selling(&desired);
+    let row = observed.row.as_mut().unwrap();
+    (row.is_open, row.is_closed) = (false, true);
+    observed.armed = None;
+    let todo = plan(&desired, &observed);
+    assert_eq!(todo.next(), Some(&Step::OpenSales));
+    let left = plan(&desired, &observed.after(&todo));
+    assert_eq!((left.next(), left.blocked().count()), (None, 1));
 }
 
 #[test]

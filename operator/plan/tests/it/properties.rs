@@ -1,11 +1,11 @@
 //! What holds for every plan, whatever is wanted and whatever is there.
 
 use proptest::prelude::*;
-use ticket_core::Epoch;
+use ticket_core::{Adjustment, Epoch, StockSource};
 use ticket_crds::TicketEvent;
-use ticket_plan::{Desired, Observed, Plan, Step, plan};
+use ticket_plan::{Desired, Observed, ObservedAdjustment, ObservedShard, Plan, Step, plan};
 
-use crate::fixture::{desired_at, event};
+use crate::fixture::{desired_at, event, take};
 
 /// An Event with some fields varied.
 fn events() -> impl Strategy<Value = TicketEvent> {
@@ -53,12 +53,13 @@ fn situations() -> impl Strategy<Value = Observed> {
     let happened = (
         any::<bool>(),
         any::<bool>(),
-        any::<bool>(),
+        prop::option::of(0_i64..400),
         any::<bool>(),
         1_i64..3,
+        prop::option::of((0_u32..400, any::<bool>(), any::<bool>())),
     );
     (desires(), 0_usize..12, happened).prop_map(|(earlier, steps, happened)| {
-        let (lost_topic, lost_store, sold, fenced, epoch) = happened;
+        let (lost_topic, lost_store, sold, fenced, epoch, adjusted) = happened;
         let mut todo = plan(&earlier, &Observed::default());
         todo.steps.truncate(steps);
         let mut observed = Observed::default().after(&todo);
@@ -68,13 +69,31 @@ fn situations() -> impl Strategy<Value = Observed> {
         if lost_store {
             observed.armed = None;
         }
-        if sold {
+        if let Some(units) = sold {
             if let Some(topic) = &mut observed.topic {
                 topic.is_empty = false;
             }
             for shard in &mut observed.shards {
-                shard.is_untouched = false;
+                take(shard, units);
             }
+        }
+        // Somebody asked for another number of tickets, and perhaps nobody has met it yet.
+        if let (Some((wanted, has_reseller_spoken, is_met)), Some(shard)) =
+            (adjusted, observed.shards.first())
+        {
+            let category = shard.category.clone();
+            if is_met {
+                for shard in &mut observed.shards {
+                    shard.adjustment = Adjustment(1);
+                }
+            }
+            observed.adjustments.push(ObservedAdjustment {
+                category,
+                number: Adjustment(1),
+                wanted,
+                source: StockSource::Spec,
+                has_reseller_spoken,
+            });
         }
         observed.is_fenced = fenced;
         if let Some(row) = &mut observed.row {
@@ -84,9 +103,16 @@ fn situations() -> impl Strategy<Value = Observed> {
     })
 }
 
-/// Lowers no stock, shrinks nothing, forgets nothing.
+/// Takes no ticket from who has it, moves and shrinks nothing, forgets nothing.
 fn assert_harmless(before: &Observed, after: &Observed) {
-    assert!(after.shards.starts_with(&before.shards));
+    for (before, after) in before.shards.iter().zip(&after.shards) {
+        let taken = |shard: &ObservedShard| (shard.counts.held, shard.counts.sold);
+        assert_eq!(taken(before), taken(after));
+        assert!(after.counts.is_conserved(), "{after:?}");
+        let place = |shard: &ObservedShard| (shard.category.clone(), shard.partition);
+        assert_eq!(place(before), place(after), "nothing moves");
+    }
+    assert!(after.shards.len() >= before.shards.len());
     let partitions = |observed: &Observed| observed.topic.as_ref().map_or(0, |t| t.partitions);
     assert!(partitions(after) >= partitions(before));
     assert!(before.armed.is_none() || after.armed == before.armed);
@@ -132,6 +158,20 @@ proptest! {
         let stale = plan(&old, &observed);
         let now = observed.after(&plan(&new, &observed));
         assert_harmless(&now, &now.after(&stale));
+    }
+
+    #[test]
+    fn tickets_are_as_the_spec_says_or_as_many_as_are_taken(
+        desired in desires(),
+        observed in situations(),
+    ) {
+        let after = observed.after(&plan(&desired, &observed));
+        for category in &desired.categories {
+            let Some(units) = after.units_of(&category.name) else { continue };
+            let is_made = observed.units_of(&category.name).is_some();
+            prop_assert_eq!(units.capacity, units.taken.max(category.quantity.into()));
+            prop_assert!(is_made || units.taken == 0);
+        }
     }
 
     #[test]

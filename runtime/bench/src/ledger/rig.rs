@@ -511,6 +511,25 @@ impl Rig {
         started.await.context("the keeper did not start")
     }
 
+    /// Starts the operator over the API server of `kubeconfig`, with a ledger and topics that nobody else has.
+    pub(crate) async fn operator(&self, home: &Home, kubeconfig: &str) -> anyhow::Result<Product> {
+        let url = self.postgres.create_database("operator").await?;
+        Ledger::connect(&LedgerConfig::new(&url.clone().into()))?
+            .migrate()
+            .await?;
+        let mut env = self.settings();
+        env.retain(|(name, _)| name != "TICKET_DATABASE_URL" && name != "TICKET_KAFKA_PREFIX");
+        let more = [
+            ("TICKET_DATABASE_URL", url.as_str()),
+            ("TICKET_KAFKA_PREFIX", "operator."),
+            ("KUBECONFIG", kubeconfig),
+        ];
+        env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let options = StartOptions::within(home.clone(), "operator");
+        let started = Product::start(options, ProductOptions::operator(env)).await;
+        started.context("the operator did not start")
+    }
+
     /// Stops every process of the database where it is: connections stay open, nothing is answered.
     pub(crate) fn pause_database(&self) -> anyhow::Result<()> {
         for node in self.database_nodes() {

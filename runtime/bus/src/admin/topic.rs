@@ -1,15 +1,17 @@
 //! Topics: made, compared, grown, changed, deleted. Each call may be repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
-    AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier,
-    TopicReplication,
+    AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic, OwnedResourceSpecifier,
+    ResourceSpecifier, TopicReplication,
 };
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 
-use super::{BusAdmin, READ_DEADLINE, missing, options};
+use super::{BusAdmin, READ_DEADLINE, blocking, missing, options};
 use crate::error::BusError;
 
 /// How long a topic that was just made may take until the brokers show it with a leader for each partition.
@@ -136,6 +138,71 @@ impl BusAdmin {
             config,
             own_config,
         }))
+    }
+
+    /// Every topic of the cluster with its partitions and the copies of the one that has the fewest. One question for all.
+    pub async fn all_topics(&self) -> Result<HashMap<String, (u32, u16)>, BusError> {
+        let what = "metadata of all topics".to_owned();
+        let reader = self.reader()?;
+        blocking(what.clone(), move || {
+            let found = reader
+                .fetch_metadata(None, READ_DEADLINE)
+                .map_err(|cause| BusError::Read { what, cause })?;
+            let there = found
+                .topics()
+                .iter()
+                .filter(|topic| topic.error().is_none() && !topic.partitions().is_empty());
+            let shape = |topic: &MetadataTopic| {
+                let copies = topic.partitions().iter().map(|part| part.replicas().len());
+                let partitions = u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX);
+                let copies = u16::try_from(copies.min().unwrap_or(0)).unwrap_or(u16::MAX);
+                (topic.name().to_owned(), (partitions, copies))
+            };
+            Ok(there.map(shape).collect())
+        })
+        .await
+    }
+
+    /// One setting of each of these topics, as it holds; topics that are not there are left out. One question for all.
+    pub async fn setting_of(
+        &self,
+        topics: &[&str],
+        setting: &str,
+    ) -> Result<HashMap<String, String>, BusError> {
+        if topics.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let failed = |cause| BusError::Read {
+            what: format!("setting {setting} of {} topics", topics.len()),
+            cause,
+        };
+        let options = options().request_timeout(Some(READ_DEADLINE));
+        let asked: Vec<_> = topics
+            .iter()
+            .map(|name| ResourceSpecifier::Topic(name))
+            .collect();
+        let answers = self
+            .admin()?
+            .describe_configs(&asked, &options)
+            .await
+            .map_err(failed)?;
+        let mut found = HashMap::with_capacity(topics.len());
+        for answer in answers {
+            let resource = match answer {
+                Ok(resource) => resource,
+                Err(RDKafkaErrorCode::UnknownTopicOrPartition) => continue,
+                Err(code) => return Err(failed(KafkaError::AdminOp(code))),
+            };
+            let OwnedResourceSpecifier::Topic(name) = resource.specifier else {
+                continue;
+            };
+            let mut entries = resource.entries.into_iter();
+            let value = entries
+                .find(|entry| entry.name == setting)
+                .and_then(|it| it.value);
+            found.extend(value.map(|value| (name, value)));
+        }
+        Ok(found)
     }
 
     /// Makes a topic and waits until it can be written. A topic that is there already is fine if it is as wanted.

@@ -1,6 +1,6 @@
 //! What the administration of topics and the reading of offsets promise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ticket_bus::{BusError, Created, Replication, TopicSpec};
 use ticket_core::{ErrorClass, names::TopicPrefix};
@@ -47,6 +47,27 @@ async fn a_topic_is_made_once_and_a_different_one_is_a_conflict() {
     );
     // Taken as it is by who does not care.
     assert_eq!(kafka.admin.ensure_topic(&other).await.unwrap(), found);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_topics_are_told_at_once_and_so_is_a_setting_of_some() {
+    let kafka = Kafka::shared().await;
+    let (one, two, none) = (unique("bus"), unique("bus"), unique("bus"));
+    let spec = TopicSpec::new(&one, 3, Replication::Copies(1)).with("retention.ms", "3600000");
+    kafka.admin.create_topic(&spec).await.unwrap();
+    let spec = TopicSpec::new(&two, 1, Replication::Copies(1)).with("retention.ms", "7200000");
+    kafka.admin.create_topic(&spec).await.unwrap();
+    let all = kafka.admin.all_topics().await.unwrap();
+    assert_eq!(
+        (all.get(&one), all.get(&two)),
+        (Some(&(3, 1)), Some(&(1, 1)))
+    );
+    assert_eq!(all.get(&none), None);
+    let asked = [one.as_str(), none.as_str(), two.as_str()];
+    let found = kafka.admin.setting_of(&asked, "retention.ms").await;
+    let wanted = [(one, "3600000".to_owned()), (two, "7200000".to_owned())];
+    assert_eq!(found.unwrap(), HashMap::from(wanted));
+    assert!(kafka.admin.setting_of(&[], "x").await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

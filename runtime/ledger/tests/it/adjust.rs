@@ -1,14 +1,15 @@
 //! Adjustments: written down once, shared over the stock shards, never below what is taken, and the same after a repeat.
 
-use ticket_core::{Adjustment, EventId, StockCounts, StockShardId};
+use ticket_core::{Adjustment, EventId, StockCounts, StockShardId, StockSource};
 use ticket_ledger::{AdjustmentAsked, AdjustmentPlan, AdjustmentSource, LedgerError};
 
-use crate::fixture::{TestLedger, batch, on_both, place, vip};
+use crate::fixture::{TestLedger, batch, claim, on_both, place, vip};
 
 on_both!(
     a_capacity_is_set_once_and_never_below_what_is_taken,
     a_version_is_carried_out_once_and_an_older_one_never,
     each_source_counts_its_own_versions,
+    an_operator_is_heard_only_if_nothing_has_happened_since_it_looked,
     what_one_stock_shard_could_not_give_is_asked_of_the_others,
     an_adjustment_of_nothing_is_refused,
 );
@@ -135,11 +136,18 @@ async fn a_version_is_carried_out_once_and_an_older_one_never(db: TestLedger) {
     );
 }
 
+fn spec(generation: i64, seen: i64) -> AdjustmentSource {
+    AdjustmentSource::Spec {
+        owner: "uid-1".to_owned(),
+        generation,
+        seen: Adjustment(seen),
+    }
+}
+
 async fn each_source_counts_its_own_versions(db: TestLedger) {
     let (event, _) = db.shard(10).await;
     open(&db, event, 20, &reseller(50)).await;
-    let spec = |version| AdjustmentSource::Spec { version };
-    let plan = open(&db, event, 30, &spec(2)).await;
+    let plan = open(&db, event, 30, &spec(2, 1)).await;
     assert_eq!(
         (plan.adjustment, plan.reseller_event),
         (Adjustment(2), None)
@@ -153,9 +161,79 @@ async fn each_source_counts_its_own_versions(db: TestLedger) {
         ask(&db, event, 20, &reseller(49)).await,
         AdjustmentAsked::Older
     );
-    assert_eq!(ask(&db, event, 30, &spec(1)).await, AdjustmentAsked::Older);
     let plan = open(&db, event, 25, &reseller(51)).await;
     assert_eq!(plan.adjustment, Adjustment(3));
+    let newest = db.ledger.newest_adjustments(event).await.unwrap();
+    let [newest] = newest.as_slice() else {
+        panic!("{newest:?}")
+    };
+    assert_eq!(
+        (newest.adjustment, newest.wanted, newest.source),
+        (Adjustment(3), 25, StockSource::Reseller)
+    );
+    assert!(newest.has_reseller_spoken);
+}
+
+async fn an_operator_is_heard_only_if_nothing_has_happened_since_it_looked(db: TestLedger) {
+    let (event, shard) = db.shard(10).await;
+    let first = open(&db, event, 20, &spec(2, 0)).await;
+    assert_eq!(first.adjustment, Adjustment(1));
+    // Another one that looked at the same time, and one that continues what the first one began.
+    assert_eq!(
+        ask(&db, event, 30, &spec(3, 0)).await,
+        AdjustmentAsked::Older
+    );
+    assert_eq!(open(&db, event, 20, &spec(2, 1)).await, first);
+    assert_eq!(open(&db, event, 20, &spec(5, 1)).await, first);
+    // A second change while the first is on its way.
+    let second = open(&db, event, 12, &spec(3, 1)).await;
+    assert_eq!(second.adjustment, Adjustment(2));
+    carry_out(&db, &second).await;
+    carry_out_late(&db, &first, &second).await;
+    let levels = db.ledger.levels(&[shard]).await.unwrap();
+    assert_eq!(levels[0].counts.capacity, 12);
+    // One that still reads an older generation of the resource, and one that reads another resource.
+    assert_eq!(
+        ask(&db, event, 20, &spec(2, 2)).await,
+        AdjustmentAsked::Older
+    );
+    assert_eq!(
+        ask(&db, event, 12, &spec(2, 2)).await,
+        AdjustmentAsked::Older
+    );
+    let stranger = AdjustmentSource::Spec {
+        owner: "somebody else".to_owned(),
+        generation: 9,
+        seen: Adjustment(2),
+    };
+    assert_eq!(ask(&db, event, 20, &stranger).await, AdjustmentAsked::Older);
+    // It is never ended: what comes back is shared anew for as long as the spec says so.
+    let anew = db
+        .ledger
+        .share_adjustment_anew(event, &vip(), &second)
+        .await;
+    assert_eq!(anew.unwrap().unwrap().adjustment, Adjustment(3));
+
+    // The next resource of this name begins with generation 1.
+    db.ledger.release_event(event, "uid-1").await.unwrap();
+    let name = db.ledger.event(event).await.unwrap().unwrap().name;
+    let next = claim(name.name(), "uid-2", 99);
+    db.ledger.adopt_event(&next).await.unwrap();
+    let source = AdjustmentSource::Spec {
+        owner: "uid-2".to_owned(),
+        generation: 1,
+        seen: Adjustment(3),
+    };
+    let plan = open(&db, event, 15, &source).await;
+    assert_eq!(plan.adjustment, Adjustment(4));
+}
+
+/// Commands of an adjustment that was overtaken.
+async fn carry_out_late(db: &TestLedger, late: &AdjustmentPlan, newer: &AdjustmentPlan) {
+    for (shard, capacity) in &late.targets {
+        let done = db.ledger.adjust(*shard, late.adjustment, *capacity).await;
+        assert_eq!(done.unwrap().adjustment, newer.adjustment);
+    }
 }
 
 async fn what_one_stock_shard_could_not_give_is_asked_of_the_others(db: TestLedger) {

@@ -18,6 +18,7 @@ mod broken;
 mod events;
 mod feeds;
 mod machine;
+mod marks;
 mod migration;
 mod model;
 mod reads;
