@@ -35,7 +35,9 @@ build: ## Build all programs
 demo: install build ## Sell out an event, from nothing, and prove that nothing was oversold (BUYERS=n SEED=n KEEP=1)
 	@$(TARGET)/debug/ticket-bench demo
 
-test: install-all build ## Run every test against real servers
+# Building the tests builds the programs, too. `build` before it would compile many dependencies twice: tests want more of their
+# features.
+test: install-all ## Run every test against real servers
 	@$(CARGO) test --workspace --no-run
 	@trap '$(TEST_STACK) down' EXIT; \
 	$(TEST_STACK) up --servers-only; \
