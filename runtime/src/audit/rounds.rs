@@ -103,12 +103,12 @@ impl<P: Provider> Rounds<P> {
             prefix: &self.prefix,
             provider: &*self.provider,
         };
-        match tokio::time::timeout(AUDIT_MAX, Box::pin(auditor.audit(&event))).await {
-            Ok(report) => {
-                let failed = report.failed();
-                self.ledger.note_audit(id, &self.holder, &failed).await?;
-            }
-            Err(_) => warn!(event = %event.name(), limit = ?AUDIT_MAX, "audit took too long"),
+        let audit = tokio::time::timeout(AUDIT_MAX, Box::pin(auditor.audit(&event)));
+        if let Ok(report) = audit.await {
+            let failed = report.failed();
+            self.ledger.note_audit(id, &self.holder, &failed).await?;
+        } else {
+            warn!(event = %event.name(), limit = ?AUDIT_MAX, "audit took too long");
         }
         Ok(true)
     }

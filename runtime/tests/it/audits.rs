@@ -9,7 +9,7 @@ const EVERY_S: &str = "1";
 
 /// A difference between store and ledger is looked at again and again before it counts, and audits rest ten times as long as
 /// they take.
-const FOUND_WITHIN: Duration = Duration::from_secs(60);
+const FOUND_WITHIN: Duration = Duration::from_mins(1);
 
 async fn failed(sale: &Sale) -> Option<Vec<String>> {
     let last = sale.ledger.last_audit(sale.id).await.unwrap();

@@ -97,6 +97,20 @@ pub(crate) struct Sale {
     _sandbox: Product,
 }
 
+/// The Redis servers that the sale has for itself, if it wants any.
+async fn own_stores(terms: &Terms) -> (Option<RedisServer>, Option<RedisCluster>) {
+    let mut redis = None;
+    if terms.own_redis {
+        let options = StartOptions::own("redis").unwrap();
+        redis = Some(RedisServer::start(options).await.unwrap());
+    }
+    let mut cluster = None;
+    if terms.own_cluster {
+        cluster = Some(RedisCluster::start("redis-cluster", 3, 1).await.unwrap());
+    }
+    (redis, cluster)
+}
+
 impl Sale {
     pub(crate) async fn open(terms: Terms) -> Self {
         // Only the first test of the process installs it.
@@ -105,15 +119,7 @@ impl Sale {
         let database = servers.new_database().await.unwrap();
         let prefix = servers.topic_prefix();
         let brokers = servers.kafka_brokers().to_owned();
-        let mut redis = None;
-        if terms.own_redis {
-            let options = StartOptions::own("redis").unwrap();
-            redis = Some(RedisServer::start(options).await.unwrap());
-        }
-        let mut cluster = None;
-        if terms.own_cluster {
-            cluster = Some(RedisCluster::start("redis-cluster", 3, 1).await.unwrap());
-        }
+        let (redis, cluster) = own_stores(&terms).await;
         let redis_url = match (&redis, &cluster) {
             (Some(redis), _) => redis.url().to_owned(),
             (None, Some(cluster)) => cluster.url(),

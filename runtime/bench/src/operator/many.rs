@@ -110,7 +110,9 @@ impl Many {
         let before = cpu_of(operator.server())?;
         let more = names(self.scale.alone..self.scale.first_wave());
         let at_once_s = at_once(&api, &mut watch, &more).await?;
-        let at_once_cpu_s = (cpu_of(operator.server())? - before).as_secs_f64();
+        let at_once_cpu_s = cpu_of(operator.server())?
+            .saturating_sub(before)
+            .as_secs_f64();
         say::progress(&format!("{} at once: {at_once_s:.1} s", more.len()));
 
         tokio::time::sleep(SETTLE).await;
@@ -172,7 +174,7 @@ async fn idle(api: &Api, operator: &Product, lasts: Duration) -> anyhow::Result<
     let versions = api.versions().await?;
     let (started, before) = (Instant::now(), cpu_of(operator.server())?);
     tokio::time::sleep(lasts).await;
-    let used = cpu_of(operator.server())? - before;
+    let used = cpu_of(operator.server())?.saturating_sub(before);
     let percent = used.as_secs_f64() / started.elapsed().as_secs_f64() * 100.0;
     let now = api.versions().await?;
     let is_written = |(name, version): &(&String, &String)| versions.get(*name) != Some(version);
