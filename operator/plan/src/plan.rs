@@ -95,6 +95,16 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
             change_topic(&desired.topic, topic, partitions, &mut steps, &mut blocked);
         }
     }
+    // A number that nobody named is not worth a conflict. A topic that has to be made again gets the partitions that its stock
+    // shards are on, which is the same conflict.
+    if desired.topic.are_partitions_fixed && partitions != desired.topic.partitions {
+        let found = observed.topic.as_ref().map(|topic| topic.partitions);
+        blocked.push(BlockReason::Partitions {
+            topic: desired.topic.name.clone(),
+            found: found.unwrap_or(partitions),
+            wanted: desired.topic.partitions,
+        });
+    }
     stock(desired, observed, partitions, &mut steps, &mut blocked);
     match observed.armed {
         Some(epoch) if epoch == observed.epoch() => {}
@@ -249,14 +259,6 @@ fn change_topic(
         steps.push(Step::SetTopicConfig {
             topic: topic(),
             retention_ms: desired.retention_ms,
-        });
-    }
-    // A number that nobody named is not worth a conflict.
-    if desired.are_partitions_fixed && partitions != desired.partitions {
-        blocked.push(BlockReason::Partitions {
-            topic: topic(),
-            found: found.partitions,
-            wanted: desired.partitions,
         });
     }
     if let Some(wanted) = desired.replication_factor
