@@ -87,7 +87,6 @@ fn run(seed: u64, mutation: Mutation, says: bool) -> Result<(), String> {
 #[test]
 #[expect(
     clippy::disallowed_methods,
-    clippy::print_stdout,
     reason = "MODEL_SEED repeats one run of this test and shows it"
 )]
 fn every_run_keeps_the_laws() {

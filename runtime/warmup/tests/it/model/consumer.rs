@@ -107,16 +107,13 @@ impl Consumer {
         };
         if let Some(facts) = telling.facts.front() {
             let changes = Changes::of(facts.shard, &facts.orders);
-            match parts.store.tell(facts.epoch, &changes) {
-                Ok(()) => {
-                    telling.facts.pop_front();
+            if parts.store.tell(facts.epoch, &changes).is_ok() {
+                telling.facts.pop_front();
+            } else {
+                if parts.mutation != Mutation::MissIsForgotten {
+                    parts.ledger.need_warmup(parts.now);
                 }
-                Err(_) => {
-                    if parts.mutation != Mutation::MissIsForgotten {
-                        parts.ledger.need_warmup(parts.now);
-                    }
-                    telling.facts.clear();
-                }
+                telling.facts.clear();
             }
             return;
         }

@@ -218,20 +218,17 @@ impl Store {
         let takes_old = self.mutation == Mutation::VersionsAreIgnored;
         let data = &mut self.data;
         let (shard, quantity, buyer) = (new.shard, new.quantity, new.buyer.clone());
-        let had_units = match data.orders.get_mut(&order) {
-            Some(record) => {
-                if record.shard != shard || record.version > new.version && !takes_old {
-                    return;
-                }
-                let had_units = !record.is_void;
-                record.is_void = false;
-                record.version = new.version;
-                had_units
+        let had_units = if let Some(record) = data.orders.get_mut(&order) {
+            if record.shard != shard || record.version > new.version && !takes_old {
+                return;
             }
-            None => {
-                data.orders.insert(order, new);
-                false
-            }
+            let had_units = !record.is_void;
+            record.is_void = false;
+            record.version = new.version;
+            had_units
+        } else {
+            data.orders.insert(order, new);
+            false
         };
         data.pending.remove(&order);
         if !had_units {
