@@ -7,7 +7,6 @@
 )]
 
 mod adjust;
-mod charts;
 mod crash;
 mod crd;
 mod deletion;

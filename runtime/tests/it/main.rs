@@ -9,8 +9,6 @@ mod between;
 #[cfg(test)]
 mod clusters;
 #[cfg(test)]
-mod cockpit;
-#[cfg(test)]
 mod down;
 #[cfg(test)]
 mod fuzzed;

@@ -3,8 +3,6 @@
 
 // The condition tells the lints that helpers in these files are tests too.
 #[cfg(test)]
-mod image;
-#[cfg(test)]
 mod own_servers;
 #[cfg(test)]
 mod shared_servers;
