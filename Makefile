@@ -10,6 +10,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STACK := $(TARGET)/debug/ticket-stack
+HELM := .stack/bin/helm
 TEST_STACK := $(STACK) --dir .stack/test
 # A test run that hangs ends after this time.
 TEST_LIMIT_S ?= 2400
@@ -17,7 +18,7 @@ TEST_LIMIT_S ?= 2400
 # What `make profile` samples: processor, api or operator.
 BIN ?= processor
 
-.PHONY: help install install-all build demo test fuzz chaos bench bench-micro profile lint generate stack-up stack-down stack-status stack-clean
+.PHONY: help install install-all build image demo test fuzz chaos bench bench-micro profile lint generate stack-up stack-down stack-status stack-clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +32,13 @@ install-all: ## The same, also where a variable points at a server: tests need s
 # Everything with one set of features: building single packages would compile their dependencies once more.
 build: ## Build all programs
 	@$(CARGO) build --workspace
+
+# With ticket-stack, which writes them: one build for all four.
+SHIPPED := ticket-runtime ticket-operator ticketctl
+image: ## Write an OCI image of each program into target/image, without Docker
+	@$(CARGO) build --release -p ticket-testkit $(addprefix -p ,$(SHIPPED))
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} \
+	$(TARGET)/release/ticket-stack image --out $(TARGET)/image $(addprefix $(TARGET)/release/,$(SHIPPED))
 
 demo: install build ## Sell out an event, from nothing, and prove that nothing was oversold (BUYERS=n SEED=n KEEP=1)
 	@$(TARGET)/debug/ticket-bench demo
@@ -58,15 +66,21 @@ bench: install ## Measure everything beside its baselines; report in target/benc
 	@$(TARGET)/release/ticket-bench suite
 
 bench-micro: ## Measure what is pure and hot, and the sandbox, without other servers; report in target/criterion
-	@$(CARGO) bench -p ticket-core -p ticket-plan -p ticket-payments --bench words --bench plan --bench sandbox
+	@$(CARGO) bench -p ticket-core -p ticket-plan -p ticket-payments -p ticketctl --bench words --bench plan --bench sandbox --bench frame
 
 profile: install ## Where a program spends its CPU time: BIN=processor, api or operator; report in target/profile
 	@$(CARGO) build --release -p ticket-bench -p ticket-runtime $(if $(filter operator,$(BIN)),-p ticket-operator)
 	@$(TARGET)/release/ticket-bench profile $(BIN)
 
-lint: ## Formatting and lints, warnings as errors
+lint: ## Formatting and lints, warnings as errors; charts where Helm is installed (make install-all)
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if [ -x $(HELM) ]; then \
+		$(HELM) lint --quiet --strict charts/ticket-crds; \
+		for values in charts/ticket-platform/ci/*.yaml; do \
+			$(HELM) lint --quiet --strict charts/ticket-platform --values "$$values"; \
+		done; \
+	fi
 
 generate: ## Write the generated files again
 	@UPDATE=1 $(CARGO) test --workspace generated

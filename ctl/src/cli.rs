@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use clap_complete::engine::ArgValueCompleter;
 
+use crate::access::Role;
+use crate::completion::events;
 use crate::output::Format;
+use crate::tui::action::Place;
 
 /// Help with the examples first: most people look for a line to copy.
 const HELP: &str = "\
@@ -67,10 +71,19 @@ pub struct Global {
     )]
     #[arg(help = "How data is shown: table, wide, json, yaml or name")]
     pub output: Format,
-    /// Address of the admin API.
+    /// Namespace of the platform: the admin API is found there when no address is given.
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "TICKET_PLATFORM_NAMESPACE",
+        default_value = "ticket-platform"
+    )]
+    pub platform_namespace: String,
+    /// Address of the admin API. Default: the one that Kubernetes leads to, by port-forward.
     #[arg(long, global = true, value_name = "URL", env = "TICKET_ADMIN_URL")]
     pub admin_url: Option<String>,
-    /// File with the token of the admin API. Wins over the environment's token.
+    /// File with the token of the admin API. Wins over the environment's token. Without either one is asked for in the cluster.
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Token of the admin API: from the environment, since a command line is seen by everybody on the machine.
@@ -85,6 +98,12 @@ pub struct Global {
     /// Longest wait for one answer, e.g. 10s.
     #[arg(long, global = true, value_name = "DURATION")]
     pub request_timeout: Option<Span>,
+    /// Shows what would be changed and changes nothing.
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Never asks: what hurts is refused without --confirm.
+    #[arg(long, global = true)]
+    pub no_input: bool,
     /// No colours. The environment's `NO_COLOR` does the same.
     #[arg(
         long,
@@ -155,11 +174,48 @@ pub enum Command {
   ticketctl explain SoldOut       PascalCase, as in Kubernetes conditions
   ticketctl explain               all codes")]
     Explain(Explain),
+    /// The cockpit: events, live stock, shards, warm-up, orders and lag on one screen.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl tui                       all events; ? shows the keys
+  ticketctl tui demo                  live stock of an event
+  ticketctl tui demo --view orders    another view
+  ticketctl tui demo --write          may also lock, warm up, cancel and refund")]
+    Tui(Tui),
     /// Completions for a shell.
     #[command(help_template = HELP, before_help = "\
   source <(ticketctl completions bash)
   ticketctl completions zsh > ~/.zfunc/_ticketctl")]
     Completions(Completions),
+    /// Manual pages.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl man | man -l -                    the page of ticketctl
+  ticketctl man stock | man -l -              the page of a command
+  ticketctl man --dir ~/.local/share/man/man1 writes all pages")]
+    Man(Man),
+}
+
+impl Command {
+    /// The role at the admin API that it needs.
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::Warmup(Warmup::Run(_) | Warmup::Lock(_) | Warmup::Unlock(_))
+            | Self::Orders(Orders::Refund(_) | Orders::Cancel(_)) => Role::Manager,
+            Self::Tui(flags) if flags.write => Role::Manager,
+            Self::Events(_)
+            | Self::Plan(_)
+            | Self::Stock(_)
+            | Self::Warmup(Warmup::Status(_))
+            | Self::Orders(Orders::List(_) | Orders::Get(_))
+            | Self::Shards(_)
+            | Self::Lag
+            | Self::Audit(_)
+            | Self::Doctor
+            | Self::Explain(_)
+            | Self::Tui(_)
+            | Self::Completions(_)
+            | Self::Man(_) => Role::Viewer,
+        }
+    }
 }
 
 /// Events.
@@ -189,7 +245,7 @@ pub enum Events {
 #[derive(Debug, Clone, Args)]
 pub struct EventArg {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT")]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub event: String,
 }
 
@@ -208,7 +264,7 @@ pub struct EventsList {
 #[derive(Debug, Clone, Args)]
 pub struct EventsGet {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT")]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub event: String,
     /// Goes on with every change.
     #[arg(short, long)]
@@ -219,7 +275,7 @@ pub struct EventsGet {
 #[derive(Debug, Clone, Args)]
 pub struct EventsWait {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT")]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub event: String,
     /// ready, scheduled, on-sale, paused, sold-out, closed, deleted or condition=TYPE.
     #[arg(long = "for", value_name = "WHAT", default_value = "ready")]
@@ -301,7 +357,7 @@ pub struct Plan {
     )]
     pub file: Option<PathBuf>,
     /// Name of an event in the namespace of -n.
-    #[arg(value_name = "EVENT", required_unless_present = "file")]
+    #[arg(value_name = "EVENT", required_unless_present = "file", add = ArgValueCompleter::new(events))]
     pub event: Option<String>,
 }
 
@@ -309,7 +365,7 @@ pub struct Plan {
 #[derive(Debug, Clone, Args)]
 pub struct Stock {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT")]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub event: String,
     /// Goes on with every change.
     #[arg(short, long)]
@@ -344,7 +400,7 @@ pub enum Warmup {
 #[derive(Debug, Clone, Args)]
 pub struct WarmupLock {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT")]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub event: String,
     /// Why: shown to everybody who looks.
     #[arg(long, value_name = "TEXT")]
@@ -355,13 +411,13 @@ pub struct WarmupLock {
 #[derive(Debug, Clone, Args)]
 pub struct WarmupHold {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT")]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub event: String,
     /// Why: shown to everybody who looks.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// The event's name once more: the sale stops.
-    #[arg(long, value_name = "EVENT")]
+    #[arg(long, value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub confirm: Option<String>,
 }
 
@@ -369,13 +425,13 @@ pub struct WarmupHold {
 #[derive(Debug, Clone, Args)]
 pub struct WarmupUnlock {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT")]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub event: String,
     /// Breaks the lock, whoever holds it.
     #[arg(long)]
     pub force: bool,
     /// With --force: the event's name once more.
-    #[arg(long, value_name = "EVENT")]
+    #[arg(long, value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub confirm: Option<String>,
 }
 
@@ -391,13 +447,21 @@ pub enum Orders {
     #[command(help_template = HELP, before_help = "\
   ticketctl orders get ord_...")]
     Get(OrdersGet),
+    /// Refunds a paid order.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl orders refund ord_... --confirm=demo")]
+    Refund(OrdersChange),
+    /// Cancels an order that is not paid.
+    #[command(help_template = HELP, before_help = "\
+  ticketctl orders cancel ord_... --confirm=demo")]
+    Cancel(OrdersChange),
 }
 
 /// Flags of `orders list`.
 #[derive(Debug, Clone, Args)]
 pub struct OrdersList {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT")]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub event: String,
     /// Only orders in this state, e.g. paid.
     #[arg(long, value_name = "STATE")]
@@ -421,6 +485,17 @@ pub struct OrdersGet {
     pub order: String,
 }
 
+/// Flags of `orders refund` and `orders cancel`.
+#[derive(Debug, Clone, Args)]
+pub struct OrdersChange {
+    /// Order reference: `ord_` and 46 hex digits.
+    #[arg(value_name = "ORDER")]
+    pub order: String,
+    /// Name of the order's event: a buyer is hurt.
+    #[arg(long, value_name = "EVENT", add = ArgValueCompleter::new(events))]
+    pub confirm: Option<String>,
+}
+
 /// Shards.
 #[derive(Debug, Subcommand)]
 pub enum Shards {
@@ -439,12 +514,37 @@ pub struct Explain {
     pub code: Option<String>,
 }
 
+/// Flags of `tui`.
+#[derive(Debug, Clone, Args)]
+pub struct Tui {
+    /// Event to begin with: its name in the namespace of -n.
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
+    pub event: Option<String>,
+    /// View to begin with: events, stock, shards, warmup, orders or lag.
+    #[arg(long, value_enum, value_name = "VIEW", hide_possible_values = true)]
+    pub view: Option<Place>,
+    /// Allows what changes something. Each time the event's name is asked for.
+    #[arg(long)]
+    pub write: bool,
+}
+
 /// Flags of `completions`.
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
     /// bash, elvish, fish, powershell or zsh.
     #[arg(value_enum)]
     pub shell: Shell,
+}
+
+/// Flags of `man`.
+#[derive(Debug, Clone, Args)]
+pub struct Man {
+    /// Words of a command, e.g. `events list`. Without one the page of ticketctl.
+    #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+    pub command: Vec<String>,
+    /// Folder to write all pages to.
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -2,20 +2,25 @@
 
 mod audit;
 mod completions;
+mod confirm;
 mod doctor;
 mod events;
 mod explain;
 mod lag;
+mod man;
 mod orders;
 mod plan;
 mod shards;
 mod stock;
 mod warmup;
 
+use kube::api::DynamicObject;
+
 use crate::cli::{Command, Events, Orders, Shards, Warmup};
 use crate::clients::Clients;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::tui;
 
 /// How a command ended.
 pub(crate) type Ended = Result<Exit, Failure>;
@@ -33,11 +38,22 @@ pub(crate) async fn run(command: Command, clients: &Clients, output: &mut Output
         Command::Warmup(Warmup::Unlock(flags)) => warmup::unlock(flags, clients, output).await,
         Command::Orders(Orders::List(flags)) => orders::list(flags, clients, output).await,
         Command::Orders(Orders::Get(flags)) => orders::get(&flags, clients, output).await,
+        Command::Orders(Orders::Refund(flags)) => orders::refund(&flags, clients, output).await,
+        Command::Orders(Orders::Cancel(flags)) => orders::cancel(&flags, clients, output).await,
         Command::Shards(Shards::List) => shards::list(clients, output).await,
         Command::Lag => lag::run(clients, output).await,
         Command::Audit(flags) => audit::run(&flags, clients, output).await,
         Command::Doctor => doctor::run(clients, output).await,
         Command::Explain(flags) => explain::run(&flags, output),
         Command::Completions(flags) => completions::run(&flags, output),
+        Command::Man(flags) => man::run(&flags, output),
+        Command::Tui(flags) => Box::pin(tui::run(&flags, clients.clone())).await,
     }
+}
+
+/// Events in the namespace of `-n`, for whoever needs their names alone.
+pub(crate) async fn event_objects(clients: &Clients) -> Result<Vec<DynamicObject>, Failure> {
+    let namespace = clients.namespace().await;
+    let api = events::api(clients, Some(&namespace)).await?;
+    Ok(events::all(&api, clients).await?.items)
 }

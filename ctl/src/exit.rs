@@ -70,24 +70,20 @@ impl Failure {
 
     /// What to do next; the first word on it stands.
     #[must_use]
-    pub fn or_next(self, step: impl Into<String>) -> Self {
-        match self {
-            Self::ReaderGone => Self::ReaderGone,
-            Self::Failed {
-                exit,
-                code,
-                cause,
-                next,
-            } => {
-                let next = next.or_else(|| Some(step.into()));
-                Self::Failed {
-                    exit,
-                    code,
-                    cause,
-                    next,
-                }
-            }
+    pub fn or_next(mut self, step: impl Into<String>) -> Self {
+        if let Self::Failed { next, .. } = &mut self {
+            next.get_or_insert_with(|| step.into());
         }
+        self
+    }
+
+    /// What to do next, said by somebody who knows better than who spoke first.
+    #[must_use]
+    pub fn but_next(mut self, step: impl Into<String>) -> Self {
+        if let Self::Failed { next, .. } = &mut self {
+            *next = Some(step.into());
+        }
+        self
     }
 
     /// An answer of the API server that is missing or a refusal. `action` completes "could not ...".

@@ -1,11 +1,14 @@
 //! `ticketctl`: look at a sale and steer it. Control goes through Kubernetes, looking goes through the admin API; it
 //! talks to neither Kafka, the database nor Redis. As a library so that tests can run whole commands without a process.
 
+mod access;
 pub mod cli;
 mod clients;
 mod commands;
+pub mod completion;
 mod exit;
 pub mod output;
+pub mod tui;
 
 use cli::Cli;
 use clients::Clients;
@@ -15,7 +18,7 @@ pub use exit::{Exit, Failure};
 
 /// Carries `cli` out. What goes wrong is told on the words' side of `output`.
 pub async fn run(cli: Cli, output: &mut Output<'_>) -> Exit {
-    let clients = Clients::new(cli.global);
+    let clients = Clients::new(cli.global, cli.command.role());
     match Box::pin(commands::run(cli.command, &clients, output)).await {
         Ok(exit) => exit,
         Err(failure) => failure.tell(output),

@@ -8,12 +8,14 @@ use ticketctl::cli::Cli;
 use ticketctl::output::Output;
 
 fn main() -> ExitCode {
+    // The process is young and nobody else installs one; a second install would only be refused.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    // A shell that asks for completions gets them and nothing else.
+    ticketctl::completion::answer_shell();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return explain_usage(&error),
     };
-    // The process is young and nobody else installs one; a second install would only be refused.
-    drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

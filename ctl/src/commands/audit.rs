@@ -10,7 +10,7 @@ use crate::output::{Document, Level, Output};
 
 pub(crate) async fn run(flags: &EventArg, clients: &Clients, output: &mut Output<'_>) -> Ended {
     let event = clients.event_name(&flags.event).await?;
-    let report = clients.admin()?.audit(&event).await?;
+    let report = clients.admin().await?.audit(&event).await?;
     if output.is_for_people() {
         for check in &report.checks {
             output.graded(

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::output::{Document, Output, Table, known};
 
 pub(crate) async fn run(clients: &Clients, output: &mut Output<'_>) -> Ended {
-    let lag = clients.admin()?.lag().await?;
+    let lag = clients.admin().await?.lag().await?;
     if lag.items.is_empty() {
         output.word("nobody consumes anything yet");
     }

@@ -1,9 +1,10 @@
-//! `ticketctl orders list|get`.
+//! `ticketctl orders list|get|refund|cancel`.
 
-use ticket_admin::{Amount, List, OrderView, OrdersQuery};
+use ticket_admin::{AdminClient, Amount, List, OrderView, OrdersQuery};
 
 use super::Ended;
-use crate::cli::{OrdersGet, OrdersList};
+use super::confirm::confirmed;
+use crate::cli::{OrdersChange, OrdersGet, OrdersList};
 use crate::clients::Clients;
 use crate::exit::{Exit, Failure};
 use crate::output::{Document, Output, Table, age};
@@ -16,7 +17,7 @@ pub(crate) async fn list(flags: OrdersList, clients: &Clients, output: &mut Outp
         limit: Some(flags.limit),
         cursor: flags.cursor,
     };
-    let page = clients.admin()?.orders(&event, &query).await?;
+    let page = clients.admin().await?.orders(&event, &query).await?;
     if page.items.is_empty() {
         output.word("no such orders");
     }
@@ -29,14 +30,69 @@ pub(crate) async fn list(flags: OrdersList, clients: &Clients, output: &mut Outp
 }
 
 pub(crate) async fn get(flags: &OrdersGet, clients: &Clients, output: &mut Output<'_>) -> Ended {
-    // A wrong spelling would be a 404 that leaves people searching.
-    flags
-        .order
-        .parse::<ticket_core::OrderRef>()
-        .map_err(|error| Failure::new(Exit::Usage, error.into()))?;
-    let order = clients.admin()?.order(&flags.order).await?;
+    spelled(&flags.order)?;
+    let order = clients.admin().await?.order(&flags.order).await?;
     output.show(&Order(order))?;
     Ok(Exit::Ok)
+}
+
+pub(crate) async fn refund(
+    flags: &OrdersChange,
+    clients: &Clients,
+    output: &mut Output<'_>,
+) -> Ended {
+    let hurts = "takes tickets back from a buyer";
+    let Some(admin) = of_event(flags, hurts, clients, output).await? else {
+        return Ok(Exit::Ok);
+    };
+    let order = admin.refund_order(&flags.order).await?;
+    output.show(&Order(order))?;
+    output.word(&format!("{} is refunded in a moment", flags.order));
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn cancel(
+    flags: &OrdersChange,
+    clients: &Clients,
+    output: &mut Output<'_>,
+) -> Ended {
+    let hurts = "takes tickets away from a buyer";
+    let Some(admin) = of_event(flags, hurts, clients, output).await? else {
+        return Ok(Exit::Ok);
+    };
+    let order = admin.cancel_order(&flags.order).await?;
+    output.show(&Order(order))?;
+    output.word(&format!("{} is cancelled in a moment", flags.order));
+    Ok(Exit::Ok)
+}
+
+/// A client, after the name of the order's own event was confirmed: an order reference says nothing to a person. `None` when
+/// nothing is to be done but to show it.
+async fn of_event(
+    flags: &OrdersChange,
+    hurts: &str,
+    clients: &Clients,
+    output: &mut Output<'_>,
+) -> Result<Option<AdminClient>, Failure> {
+    spelled(&flags.order)?;
+    let admin = clients.admin().await?;
+    let order = admin.order(&flags.order).await?;
+    if clients.is_dry_run() {
+        output.show(&Order(order))?;
+        output.word(&format!("dry run: this {hurts}; nothing was done"));
+        return Ok(None);
+    }
+    let event = order.event.split_once('.').map_or("", |(_, name)| name);
+    confirmed(event, flags.confirm.as_deref(), hurts, clients, output)?;
+    Ok(Some(admin))
+}
+
+/// A wrong spelling would be a 404 that leaves people searching.
+fn spelled(order: &str) -> Result<(), Failure> {
+    match order.parse::<ticket_core::OrderRef>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::new(Exit::Usage, error.into())),
+    }
 }
 
 struct Page(List<OrderView>);

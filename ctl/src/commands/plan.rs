@@ -105,7 +105,7 @@ fn planned(event: &TicketEvent) -> anyhow::Result<Planned> {
     let steps = plan(&desired, &Observed::default()).steps;
     let lines = steps
         .iter()
-        .map(|step| [step.name().to_owned(), detail(step)])
+        .map(|step| [step.name().to_owned(), cost(step), detail(step)])
         .collect();
     // The real id comes from the ledger; a made-up one would be taken for it.
     let text = serde_json::to_string(&steps)?.replace(&id.short(), ID_TO_COME);
@@ -116,7 +116,40 @@ fn planned(event: &TicketEvent) -> anyhow::Result<Planned> {
     })
 }
 
-/// What a step costs, in one line.
+/// What a step adds to the servers for as long as the event is there; empty where it adds nothing.
+fn cost(step: &Step) -> String {
+    match step {
+        Step::CreateTopic {
+            partitions,
+            replication_factor,
+            ..
+        } => match replication_factor {
+            Some(copies) => format!(
+                "{} partitions on brokers",
+                i64::from(*partitions) * i64::from(*copies)
+            ),
+            None => {
+                format!("{partitions} partitions, each as often as the broker copies by default")
+            }
+        },
+        Step::GrowPartitions { from, to, .. } => {
+            format!("{} more partitions", to.saturating_sub(*from))
+        }
+        Step::CreateStockShards { shards, .. } => format!("{} ledger rows", shards.len()),
+        Step::WriteEvent { settings } => format!("{} ledger rows", settings.categories.len() + 1),
+        Step::SetTopicConfig { .. }
+        | Step::SeedStock { .. }
+        | Step::Blocked { .. }
+        | Step::DeleteTopic { .. }
+        | Step::CloseSales
+        | Step::OpenSales
+        | Step::CloseStock
+        | Step::DeleteEvent
+        | Step::ReleaseEvent => String::new(),
+    }
+}
+
+/// What a step does, in one line.
 fn detail(step: &Step) -> String {
     match step {
         Step::CreateTopic {
@@ -162,7 +195,7 @@ fn detail(step: &Step) -> String {
 
 /// The plan of a file.
 struct Planned {
-    lines: Vec<[String; 2]>,
+    lines: Vec<[String; 3]>,
     steps: serde_json::Value,
     made_up: String,
 }
@@ -175,15 +208,16 @@ impl Document for Planned {
     }
 
     fn table(&self, _is_wide: bool) -> String {
-        let mut table = Table::new(&["STEP", "DETAIL"]);
-        for [step, detail] in &self.lines {
-            table.row([step.clone(), detail.replace(&self.made_up, ID_TO_COME)]);
+        let mut table = Table::new(&["STEP", "COST", "DETAIL"]);
+        for [step, cost, detail] in &self.lines {
+            let detail = detail.replace(&self.made_up, ID_TO_COME);
+            table.row([step.clone(), cost.clone(), detail]);
         }
         table.to_string()
     }
 
     fn names(&self) -> Vec<String> {
-        self.lines.iter().map(|[step, _]| step.clone()).collect()
+        self.lines.iter().map(|[step, ..]| step.clone()).collect()
     }
 }
 
@@ -226,6 +260,8 @@ mod tests {
             table.contains("standing: 1600 tickets on 4 stock shards"),
             "{table}"
         );
+        assert!(table.contains("6 partitions on brokers"), "{table}");
+        assert!(table.contains("4 ledger rows"), "{table}");
         assert!(
             !serde_json::to_string(&planned.steps)
                 .unwrap()

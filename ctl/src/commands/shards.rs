@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::output::{Document, Output, Table, known};
 
 pub(crate) async fn list(clients: &Clients, output: &mut Output<'_>) -> Ended {
-    let shards = clients.admin()?.shards().await?;
+    let shards = clients.admin().await?.shards().await?;
     output.show(&Shards(shards))?;
     Ok(Exit::Ok)
 }

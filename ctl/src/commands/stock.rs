@@ -21,7 +21,7 @@ const REOPEN_TRIES_MAX: u32 = 600;
 
 pub(crate) async fn run(flags: &Stock, clients: &Clients, output: &mut Output<'_>) -> Ended {
     let event = clients.event_name(&flags.event).await?;
-    let admin = clients.admin()?;
+    let admin = clients.admin().await?;
     if flags.watch {
         return watch(&admin, &event, output).await;
     }

@@ -3,14 +3,15 @@
 use ticket_admin::{LockRequest, UnlockRequest, WarmupView};
 
 use super::Ended;
+use super::confirm::confirmed;
 use crate::cli::{EventArg, WarmupHold, WarmupLock, WarmupUnlock};
 use crate::clients::Clients;
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::output::{Document, Output, Table, age};
 
 pub(crate) async fn status(flags: &EventArg, clients: &Clients, output: &mut Output<'_>) -> Ended {
     let event = clients.event_name(&flags.event).await?;
-    let view = clients.admin()?.warmup(&event).await?;
+    let view = clients.admin().await?.warmup(&event).await?;
     output.show(&Status(view))?;
     Ok(Exit::Ok)
 }
@@ -20,7 +21,10 @@ pub(crate) async fn run(flags: WarmupLock, clients: &Clients, output: &mut Outpu
     let wish = LockRequest {
         reason: flags.reason,
     };
-    let view = clients.admin()?.run_warmup(&event, &wish).await?;
+    if clients.is_dry_run() {
+        return would("warm up", &event, clients, output).await;
+    }
+    let view = clients.admin().await?.run_warmup(&event, &wish).await?;
     let epoch = view.epoch;
     output.show(&Status(view))?;
     output.word(&format!("{event} sells at epoch {epoch}"));
@@ -28,12 +32,16 @@ pub(crate) async fn run(flags: WarmupLock, clients: &Clients, output: &mut Outpu
 }
 
 pub(crate) async fn lock(flags: WarmupHold, clients: &Clients, output: &mut Output<'_>) -> Ended {
-    confirmed(&flags.event, flags.confirm.as_deref(), "stops the sale")?;
     let event = clients.event_name(&flags.event).await?;
+    if clients.is_dry_run() {
+        return would("hold", &event, clients, output).await;
+    }
+    let confirm = flags.confirm.as_deref();
+    confirmed(&flags.event, confirm, "stops the sale", clients, output)?;
     let wish = LockRequest {
         reason: flags.reason,
     };
-    let view = clients.admin()?.lock_warmup(&event, &wish).await?;
+    let view = clients.admin().await?.lock_warmup(&event, &wish).await?;
     output.show(&Status(view))?;
     output.word(&format!(
         "{event} is held; `ticketctl warmup unlock` lets it sell again"
@@ -51,27 +59,31 @@ pub(crate) async fn unlock(
         force,
         confirm,
     } = flags;
-    if force {
-        confirmed(&event, confirm.as_deref(), "breaks somebody's lock")?;
+    let name = event;
+    let event = clients.event_name(&name).await?;
+    if clients.is_dry_run() {
+        return would("unlock", &event, clients, output).await;
     }
-    let event = clients.event_name(&event).await?;
+    if force {
+        let hurts = "breaks somebody's lock";
+        confirmed(&name, confirm.as_deref(), hurts, clients, output)?;
+    }
     let wish = UnlockRequest {
         force,
         confirm: force.then(|| event.clone()),
     };
-    let view = clients.admin()?.unlock_warmup(&event, &wish).await?;
+    let view = clients.admin().await?.unlock_warmup(&event, &wish).await?;
     output.show(&Status(view))?;
     output.word(&format!("{event} is unlocked; a keeper warms it up"));
     Ok(Exit::Ok)
 }
 
-/// What hurts is only done when the event's name was typed twice.
-fn confirmed(event: &str, confirm: Option<&str>, hurts: &str) -> Result<(), Failure> {
-    if confirm == Some(event) {
-        return Ok(());
-    }
-    let cause = anyhow::anyhow!("this {hurts} and was not confirmed");
-    Err(Failure::new(Exit::Refused, cause).or_next(format!("add --confirm={event}")))
+/// Shows what it would be done to.
+async fn would(what: &str, event: &str, clients: &Clients, output: &mut Output<'_>) -> Ended {
+    let view = clients.admin().await?.warmup(event).await?;
+    output.show(&Status(view))?;
+    output.word(&format!("dry run: would {what} {event}; nothing was done"));
+    Ok(Exit::Ok)
 }
 
 struct Status(WarmupView);
@@ -138,24 +150,5 @@ impl Document for Status {
 
     fn names(&self) -> Vec<String> {
         vec![self.0.event.clone()]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_hurts_wants_the_events_name_twice() {
-        assert!(confirmed("demo", Some("demo"), "hurts").is_ok());
-        for wrong in [None, Some("other"), Some("")] {
-            assert!(matches!(
-                confirmed("demo", wrong, "hurts"),
-                Err(Failure::Failed {
-                    exit: Exit::Refused,
-                    ..
-                })
-            ));
-        }
     }
 }

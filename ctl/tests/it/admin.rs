@@ -135,6 +135,54 @@ async fn each_refusal_has_its_exit_code_and_a_next_step() {
 }
 
 #[tokio::test]
+async fn an_order_is_refunded_only_with_the_name_of_its_event() {
+    let order = format!("ord_{}{:014x}", "0".repeat(32), 7);
+    let server = MockServer::start().await;
+    let view = json!({
+        "id": order, "event": "shop.demo", "category": "vip", "buyer": "ann", "quantity": 1, "state": "paid",
+        "amount": {"currency": "EUR", "amount_minor": 100}, "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z", "stock_shard_id": 7, "version": 1,
+    });
+    for (verb, route, status) in [
+        ("GET", format!("/admin/v1/orders/{order}"), 200),
+        ("POST", format!("/admin/v1/orders/{order}/refund"), 202),
+    ] {
+        Mock::given(method(verb))
+            .and(path(route))
+            .respond_with(ResponseTemplate::new(status).set_body_json(view.clone()))
+            .mount(&server)
+            .await;
+    }
+    let refunds = async || {
+        let requests = server.received_requests().await.unwrap();
+        requests
+            .iter()
+            .filter(|it| it.method.as_str() == "POST")
+            .count()
+    };
+    for confirm in [&[][..], &["--confirm=other"], &["--confirm="]] {
+        let ran = ask(
+            &server.uri(),
+            &[&["orders", "refund", &order], confirm].concat(),
+        )
+        .await;
+        assert_eq!(ran.exit, 4, "{ran:?}");
+        assert!(ran.words.contains("--confirm=demo"), "{ran:?}");
+    }
+    let dry = ask(&server.uri(), &["orders", "refund", &order, "--dry-run"]).await;
+    assert_eq!(dry.exit, 0, "{dry:?}");
+    assert!(dry.words.contains("nothing was done"), "{dry:?}");
+    assert_eq!(refunds().await, 0);
+    let ran = ask(
+        &server.uri(),
+        &["orders", "refund", &order, "--confirm=demo"],
+    )
+    .await;
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    assert_eq!(refunds().await, 1);
+}
+
+#[tokio::test]
 async fn a_slow_answer_is_a_timeout() {
     let server = MockServer::start().await;
     let late = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(20));

@@ -176,6 +176,24 @@ async fn a_wait_ends_with_the_event_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_shell_completes_names_of_events() {
+    let place = Place::new().await;
+    for name in ["demo", "demo-late", "opera"] {
+        place.create(name).await;
+    }
+    let line = [
+        "ticketctl",
+        "-n",
+        &place.namespace,
+        "--kubeconfig",
+        &place.kubeconfig,
+        "stock",
+    ];
+    let names = crate::program::completed(&[&line[..], &["dem"]].concat());
+    assert_eq!(names, ["demo", "demo-late"]);
+}
+
+#[tokio::test]
 async fn doctor_finds_the_way_to_the_api_server() {
     let place = Place::new().await;
     place.create("demo").await;

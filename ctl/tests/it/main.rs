@@ -6,7 +6,9 @@
     reason = "tests, also in the functions that they share"
 )]
 
+mod access;
 mod admin;
 mod events;
 mod program;
 mod run;
+mod tui;

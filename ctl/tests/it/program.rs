@@ -41,11 +41,65 @@ fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completions", shell]);
         assert_eq!(script.status.code(), Some(0), "{shell}");
+        // The script asks the program.
+        let script = String::from_utf8_lossy(&script.stdout).into_owned();
         assert!(
-            String::from_utf8_lossy(&script.stdout).contains("doctor"),
+            script.contains("COMPLETE") && script.contains("ticketctl"),
             "{shell}"
         );
     }
+    assert_eq!(completed(&["ticketctl", "do"]), ["doctor"]);
+    assert_eq!(completed(&["ticketctl", "orders", "ca"]), ["cancel"]);
+    // Names that cannot be had are left out without a word.
+    let none = completed(&["ticketctl", "--kubeconfig=/nonexistent", "stock", "dem"]);
+    assert!(none.is_empty(), "{none:?}");
+}
+
+/// What a shell gets for a line whose last word is not whole.
+pub(crate) fn completed(line: &[&str]) -> Vec<String> {
+    let asked = ticketctl(&[&["--"], line].concat())
+        .env("COMPLETE", "fish")
+        .output()
+        .unwrap();
+    assert_eq!(asked.status.code(), Some(0), "{asked:?}");
+    assert!(asked.stderr.is_empty(), "{asked:?}");
+    let text = String::from_utf8(asked.stdout).unwrap();
+    let word = |line: &str| line.split('\t').next().unwrap_or_default().to_owned();
+    text.lines().map(word).collect()
+}
+
+#[test]
+fn there_is_a_manual_page_for_every_command() {
+    let whole = run(&["man"]);
+    assert_eq!(whole.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&whole.stdout).contains(".TH ticketctl"));
+    let page = run(&["man", "events", "wait"]);
+    assert!(String::from_utf8_lossy(&page.stdout).contains("ticketctl\\-events\\-wait"));
+    assert_eq!(run(&["man", "fly"]).status.code(), Some(3));
+    let folder = tempfile::tempdir().unwrap();
+    let written = run(&["man", "--dir", folder.path().to_str().unwrap()]);
+    assert_eq!(written.status.code(), Some(0));
+    assert!(folder.path().join("ticketctl-orders-refund.1").is_file());
+}
+
+#[test]
+fn it_is_a_plugin_of_kubectl_under_another_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("kubectl-ticket");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ticketctl"), &plugin).unwrap();
+    let explained = Command::new(plugin)
+        .args(["explain", "sold-out"])
+        .output()
+        .unwrap();
+    assert_eq!(explained.status.code(), Some(0));
+    assert_eq!(explained.stdout, run(&["explain", "sold-out"]).stdout);
+}
+
+#[test]
+fn the_cockpit_needs_a_terminal_and_names_what_does_not() {
+    let ended = run(&["tui"]);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("next: every view has a command"));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 )]
 
 mod adjust;
+mod charts;
 mod crash;
 mod crd;
 mod deletion;

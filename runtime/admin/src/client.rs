@@ -322,6 +322,18 @@ impl AdminClient {
         self.get(&["orders", id]).await
     }
 
+    /// Cancels an order that is not paid; answers with the order as it was.
+    pub async fn cancel_order(&self, id: &str) -> Result<OrderView, AdminError> {
+        self.answer(self.request(Method::POST, &["orders", id, "cancel"]))
+            .await
+    }
+
+    /// Refunds a paid order; answers with the order as it was.
+    pub async fn refund_order(&self, id: &str) -> Result<OrderView, AdminError> {
+        self.answer(self.request(Method::POST, &["orders", id, "refund"]))
+            .await
+    }
+
     /// Does everything add up?
     pub async fn audit(&self, event: &str) -> Result<AuditReport, AdminError> {
         self.answer(self.request(Method::POST, &["events", event, "audit"]))

@@ -3,8 +3,9 @@
 #   - packages of the operating system (apt-get when root; else the command is printed and this stops),
 #   - Kafka's jars through Maven into .stack/kafka,
 #   - kube-apiserver and kubectl, built from Go modules, into .stack/bin,
-#   - with --all also stripe-mock, built from its Go module: a test checks our requests against Stripe's own description,
-#     and libfaketime: the fault campaign moves clocks.
+#   - with --all also stripe-mock, built from its Go module: a test checks our requests against Stripe's own description;
+#     Helm, too: tests render and install the charts; libfaketime: the fault campaign moves clocks; and tmux: the cockpit is
+#     tested in a real terminal.
 # What is there is left alone, so that a second run takes well below a second. A server that an environment variable
 # points at (KUBECONFIG, TICKET_KAFKA_BROKERS, TICKET_DATABASE_URL, TICKET_REDIS_URL) is not installed, unless the first
 # argument is --all: tests kill servers, so they need their own. With --fuzz only the fuzzer of `make fuzz` is installed, into
@@ -21,6 +22,8 @@ KUBERNETES_VERSION=v1.36.3
 KUBERNETES_BUILD_CORE_SECONDS=620
 STRIPE_MOCK_VERSION=v0.203.0
 STRIPE_MOCK_BUILD_CORE_SECONDS=20
+HELM_VERSION=v3.22.0
+HELM_BUILD_CORE_SECONDS=240
 KAFKA_SECONDS=20
 PACKAGES_SECONDS=90
 FUZZER_SECONDS=30
@@ -52,6 +55,7 @@ main() {
         kubernetes kubectl
     fi
     [ "$all" = no ] || stripe_mock
+    [ "$all" = no ] || helm
 }
 
 # --- packages of the operating system -------------------------------------------------------------------------------
@@ -82,6 +86,8 @@ packages() {
     fi
     # Moves the clock of a single process.
     [ "$all" = no ] || compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime)
+    # The cockpit is tested in a real terminal.
+    [ "$all" = no ] || has tmux || missing+=(tmux)
     [ ${#missing[@]} -gt 0 ] || return 0
 
     local command="apt-get install -y --no-install-recommends ${missing[*]}"
@@ -137,18 +143,34 @@ kubernetes() {
     rmdir "$part"
 }
 
-# --- Stripe ---------------------------------------------------------------------------------------------------------
+# --- Stripe and Helm ------------------------------------------------------------------------------------------------
 
 stripe_mock() {
-    is_done stripe-mock "$STRIPE_MOCK_VERSION" && [ -x "$STACK/bin/stripe-mock" ] && return
+    go_program stripe-mock github.com/stripe/stripe-mock "$STRIPE_MOCK_VERSION" $STRIPE_MOCK_BUILD_CORE_SECONDS
+}
+
+helm() {
+    # Without these it renders for a Kubernetes of long ago.
+    local package flags="" minor
+    minor=$(cut -d. -f2 <<<"$KUBERNETES_VERSION")
+    for package in chartutil lint/rules; do
+        flags+=" -X helm.sh/helm/v3/pkg/$package.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$package.k8sVersionMinor=$minor"
+    done
+    flags+=" -X helm.sh/helm/v3/internal/version.version=$HELM_VERSION"
+    go_program helm helm.sh/helm/v3/cmd/helm "$HELM_VERSION" $HELM_BUILD_CORE_SECONDS "$flags"
+}
+
+# go_program NAME PACKAGE VERSION CORE_SECONDS [FLAGS OF THE LINKER]: builds one program of a Go module.
+go_program() {
+    local name=$1 package=$2 version=$3 core_seconds=$4 flags="-s -w ${5:-}" part=$STACK/$1.part
+    is_done "$name" "$version" && [ -x "$STACK/bin/$name" ] && return
     has go || stop "Go is missing (1.26 or newer); next step: install it (https://go.dev/dl), then run this again"
-    local part=$STACK/stripe-mock.part
     rm -rf "$part"
-    long stripe-mock "building stripe-mock $STRIPE_MOCK_VERSION" $((STRIPE_MOCK_BUILD_CORE_SECONDS / $(nproc))) \
-        env CGO_ENABLED=0 "GOBIN=$part" go install -trimpath "github.com/stripe/stripe-mock@$STRIPE_MOCK_VERSION"
-    mv "$part/stripe-mock" "$STACK/bin/stripe-mock"
+    long "$name" "building $name $version" $((core_seconds / $(nproc))) \
+        env CGO_ENABLED=0 "GOBIN=$part" go install -trimpath -ldflags "$flags" "$package@$version"
+    mv "$part/$name" "$STACK/bin/$name"
     rmdir "$part"
-    done_now stripe-mock "$STRIPE_MOCK_VERSION"
+    done_now "$name" "$version"
 }
 
 # --- the fuzzer -----------------------------------------------------------------------------------------------------

@@ -126,6 +126,12 @@ pub enum TestkitError {
         /// What it said.
         output: String,
     },
+    /// Certificates of public authorities are not there.
+    #[error("{} is missing; next step: apt-get install ca-certificates", path.display())]
+    NoAuthorities {
+        /// Where they should be.
+        path: PathBuf,
+    },
     /// A statement on PostgreSQL failed.
     #[error("could not {action}")]
     Database {
@@ -186,6 +192,7 @@ impl TestkitError {
             | Self::Died { .. }
             | Self::Signal { .. }
             | Self::Command { .. }
+            | Self::NoAuthorities { .. }
             | Self::Books { .. }
             | Self::Setting { .. } => ErrorClass::Permanent,
         }
@@ -208,6 +215,7 @@ impl TestkitError {
             Self::Signal { .. } => "signal-failed",
             Self::WouldNotStop { .. } => "would-not-stop",
             Self::Command { .. } => "command-failed",
+            Self::NoAuthorities { .. } => "no-authorities",
             Self::Database { .. } => "database-failed",
             Self::Kafka { .. } => "kafka-failed",
             Self::Books { .. } => "books-differ",

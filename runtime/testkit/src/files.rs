@@ -53,16 +53,21 @@ pub(crate) fn read(path: &Path) -> Result<String> {
 
 /// Writes a file that anybody may read, whole or not at all.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    replace(path, text, 0o644)
+    write_bytes(path, text.as_bytes())
+}
+
+/// The same for what is no text.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, 0o644)
 }
 
 /// Writes a file that only its owner may read, whole or not at all.
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
-    replace(path, text, MODE_SECRET)
+    replace(path, text.as_bytes(), MODE_SECRET)
 }
 
 // Through a second file: a reader, or a crash in the middle, never sees half a file.
-fn replace(path: &Path, text: &str, mode: u32) -> Result<()> {
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let mut half = path.as_os_str().to_owned();
     half.push(format!(".{}.tmp", std::process::id()));
     let half = Path::new(&half);
@@ -73,8 +78,7 @@ fn replace(path: &Path, text: &str, mode: u32) -> Result<()> {
         .mode(mode)
         .open(half)
         .map_err(failed("write", half))?;
-    file.write_all(text.as_bytes())
-        .map_err(failed("write", half))?;
+    file.write_all(bytes).map_err(failed("write", half))?;
     fs::set_permissions(half, fs::Permissions::from_mode(mode)).map_err(failed("protect", half))?;
     fs::rename(half, path).map_err(failed("write", path))
 }

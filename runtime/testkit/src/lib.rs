@@ -13,6 +13,7 @@
 //! - [`Product`]: one of our binaries as a child process.
 //! - [`Reseller`]: a reference reseller with books of its own.
 //! - [`stack`]: the local stack as a whole.
+//! - [`image`]: a program as an OCI image.
 
 mod apiserver;
 mod certificates;
@@ -21,6 +22,7 @@ mod etcd;
 mod files;
 mod home;
 mod http;
+pub mod image;
 mod kafka;
 mod ports;
 mod postgres;

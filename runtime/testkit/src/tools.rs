@@ -45,6 +45,16 @@ impl Tools {
         system("openssl")
     }
 
+    /// ldd, from the operating system.
+    pub fn ldd(self) -> Result<PathBuf> {
+        system("ldd")
+    }
+
+    /// strip, from the operating system.
+    pub fn strip(self) -> Result<PathBuf> {
+        system("strip")
+    }
+
     /// kube-apiserver, built by the installer.
     pub fn apiserver(self) -> Result<PathBuf> {
         built("kube-apiserver", "bin/kube-apiserver")
@@ -53,6 +63,11 @@ impl Tools {
     /// kubectl, built by the installer; else the system's, which is enough for somebody's own cluster.
     pub fn kubectl(self) -> Result<PathBuf> {
         built("kubectl", "bin/kubectl").or_else(|missing| system("kubectl").map_err(|_| missing))
+    }
+
+    /// Helm, built by the installer.
+    pub fn helm(self) -> Result<PathBuf> {
+        built("helm", "bin/helm")
     }
 
     /// stripe-mock, built by the installer.

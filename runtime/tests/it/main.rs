@@ -9,6 +9,8 @@ mod between;
 #[cfg(test)]
 mod clusters;
 #[cfg(test)]
+mod cockpit;
+#[cfg(test)]
 mod down;
 #[cfg(test)]
 mod fuzzed;

@@ -11,7 +11,7 @@ use crate::commands::lag::by_topic;
 const LAG_WORTH_A_LOOK_MESSAGES: i64 = 50_000;
 
 pub(super) async fn check(clients: &Clients) -> Vec<Finding> {
-    let admin = match clients.admin() {
+    let admin = match clients.admin().await {
         Ok(admin) => admin,
         Err(failure) => return vec![Finding::failed("admin-api", failure)],
     };

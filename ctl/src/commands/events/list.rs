@@ -84,7 +84,7 @@ async fn live(clients: &Clients, output: &mut Output<'_>) -> HashMap<String, Cou
     if !clients.knows_admin() {
         return HashMap::new();
     }
-    let Ok(admin) = clients.admin() else {
+    let Ok(admin) = clients.admin().await else {
         return HashMap::new();
     };
     match tokio::time::timeout(LIVE_TIMEOUT, admin.events()).await {

@@ -3,6 +3,8 @@
 
 // The condition tells the lints that helpers in these files are tests too.
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod own_servers;
 #[cfg(test)]
 mod shared_servers;

@@ -1,12 +1,13 @@
 //! `ticket-stack`: the local stack from a command line.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use ticket_testkit::TestkitError;
+use ticket_testkit::image::{self, ImageOptions};
 use ticket_testkit::stack::{self, Given, Roles, Say, StackOptions, Status};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -43,6 +44,23 @@ enum Verb {
     Status,
     /// Stop everything and remove data, logs and settings; what was installed stays.
     Clean,
+    /// Write an OCI image of each program as a tar ball.
+    Image {
+        /// Folder of the tar balls.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// The time that files and image carry, seconds since 1970, so that the same programs give the same bytes.
+        #[arg(
+            long,
+            env = "SOURCE_DATE_EPOCH",
+            default_value = "0",
+            value_name = "SECONDS"
+        )]
+        created: i64,
+        /// Programs of this workspace, as they are built.
+        #[arg(required = true, value_name = "PROGRAM")]
+        programs: Vec<PathBuf>,
+    },
 }
 
 #[tokio::main]
@@ -102,6 +120,11 @@ async fn run(dir: PathBuf, verb: Verb) -> Result<ExitCode, TestkitError> {
         }
         Verb::Down => stack::down(&dir, &say).await?,
         Verb::Clean => stack::clean(&dir, &say).await?,
+        Verb::Image {
+            out,
+            created,
+            programs,
+        } => images(&out, created, programs)?,
         Verb::Status => {
             let status = stack::status(&dir)?;
             print(&status);
@@ -111,6 +134,20 @@ async fn run(dir: PathBuf, verb: Verb) -> Result<ExitCode, TestkitError> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn images(out_dir: &Path, created_s: i64, programs: Vec<PathBuf>) -> Result<(), TestkitError> {
+    for program in programs {
+        let made = image::write(&ImageOptions {
+            program,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            created_s,
+            out: out_dir.to_path_buf(),
+        })?;
+        let (mib, path) = (made.bytes.div_ceil(1 << 20), made.path.display());
+        out(&format!("{} {} {mib} MiB {path}", made.name, made.digest));
+    }
+    Ok(())
 }
 
 fn print(status: &Status) {

@@ -1,0 +1,108 @@
+//! Completions. The script of a shell asks the program itself, so that they also know the names of events; a name that cannot be
+//! had in time is left out, and nothing is ever said about it, since a shell would show it in the middle of a line.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::engine::CompletionCandidate;
+use clap_complete::env::{CompleteEnv, Shells};
+use kube::ResourceExt;
+
+use crate::access::Role;
+use crate::cli::Cli;
+use crate::clients::Clients;
+use crate::commands::event_objects;
+
+/// Name of the variable by which a script says that it wants completions.
+const VARIABLE: &str = "COMPLETE";
+
+/// Longest wait for names: somebody sits before a line that does not go on.
+const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Flags that say where events are, in both spellings.
+const PLACE_FLAGS: [&str; 4] = ["-n", "--namespace", "--context", "--kubeconfig"];
+
+/// Answers a shell that asks for completions and ends the process; does nothing otherwise.
+pub fn answer_shell() {
+    CompleteEnv::with_factory(Cli::command)
+        .var(VARIABLE)
+        .complete();
+}
+
+/// The script of a shell.
+pub(crate) fn script(shell: &str, into: &mut Vec<u8>) -> io::Result<()> {
+    let shells = Shells::builtins();
+    let Some(shell) = shells.completer(shell) else {
+        return Err(io::Error::other("this shell is not known"));
+    };
+    let name = "ticketctl";
+    shell.write_registration(VARIABLE, name, name, name, into)
+}
+
+/// Names of events that begin with `typed`.
+pub(crate) fn events(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let typed = typed.to_string_lossy().into_owned();
+    let Some(clients) = clients(std::env::args_os().skip(1)) else {
+        return Vec::new();
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else {
+        return Vec::new();
+    };
+    let names = runtime.block_on(async {
+        let names = tokio::time::timeout(NAMES_TIMEOUT, names(&clients)).await;
+        names.unwrap_or_default()
+    });
+    let fitting = names.into_iter().filter(|name| name.starts_with(&typed));
+    fitting.map(CompletionCandidate::new).collect()
+}
+
+async fn names(clients: &Clients) -> Vec<String> {
+    let objects = event_objects(clients).await.unwrap_or_default();
+    objects.iter().map(ResourceExt::name_any).collect()
+}
+
+/// Clients for what the line says so far: it is not whole, so that only the flags that say where events are can be read.
+fn clients(line: impl Iterator<Item = OsString>) -> Option<Clients> {
+    let words: Vec<String> = line
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let mut kept = vec!["ticketctl".to_owned(), "doctor".to_owned()];
+    for (at, word) in words.iter().enumerate() {
+        let (flag, value) = match word.split_once('=') {
+            Some((flag, value)) => (flag, Some(value)),
+            None => (word.as_str(), words.get(at + 1).map(String::as_str)),
+        };
+        if PLACE_FLAGS.contains(&flag)
+            && let Some(value) = value
+        {
+            kept.extend([flag.to_owned(), value.to_owned()]);
+        }
+    }
+    let global = Cli::try_parse_from(kept).ok()?.global;
+    Some(Clients::new(global, Role::Viewer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_is_not_whole_says_where_events_are() {
+        let line = [
+            "--",
+            "ticketctl",
+            "-n",
+            "shop",
+            "--kubeconfig=/nonexistent",
+            "stock",
+            "",
+        ];
+        let clients = clients(line.into_iter().map(OsString::from)).unwrap();
+        assert_eq!(clients.namespace().await, "shop");
+    }
+}
