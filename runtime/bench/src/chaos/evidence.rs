@@ -1,6 +1,8 @@
 //! Gathers what the independent checker reads: both topics from their first message, the tables by SQL, and the buyers' own
 //! book. It goes past all of our clients but the reader of topics.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
 use ticket_bus::{BusConfig, Record, Tail};
@@ -13,7 +15,10 @@ use uuid::Uuid;
 use super::judge::{Evidence, Row, ShardRow, Told};
 use crate::check;
 
-/// Everything of `event` at this moment. `prices` and capacities are as it was put on sale.
+/// How long the ledger may take to stand still for one reading.
+const STILL_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Everything of `event` at one moment. `prices` and capacities are as it was put on sale.
 pub(super) async fn gather(
     database_url: &str,
     bus: &BusConfig,
@@ -31,8 +36,23 @@ pub(super) async fn gather(
             .fetch_one(&mut ledger)
             .await
             .with_context(|| format!("{event} is not in the ledger"))?;
-    let shards = shards(&mut ledger, id).await?;
-    let rows = rows(&mut ledger, &shards).await?;
+    let event_id = EventId(id);
+    let started = Instant::now();
+    let (shards, rows, places, facts) = loop {
+        let shards = shards(&mut ledger, id).await?;
+        let rows = rows(&mut ledger, &shards).await?;
+        let places = read(bus, &topic).await?;
+        let facts = read(bus, &TopicPrefix::default().order_events()).await?;
+        // A sale that is over can still move: late news of a payment makes an expired order a refund. What was read is of
+        // one moment only if the ledger did not change meanwhile; else a fact is newer than the row beside it.
+        if shards == self::shards(&mut ledger, id).await? {
+            break (shards, rows, places, facts);
+        }
+        anyhow::ensure!(
+            started.elapsed() < STILL_WAIT_MAX,
+            "the ledger of {event} still changes after {STILL_WAIT_MAX:?}"
+        );
+    };
     ledger.close().await?;
 
     let mut evidence = Evidence {
@@ -48,7 +68,6 @@ pub(super) async fn gather(
         money: sale.money.clone(),
         ..Evidence::default()
     };
-    let places = read(bus, &topic).await?;
     for record in places {
         match Command::decode(&record.payload) {
             Ok(Command::Place(place)) => evidence.places.push((record.partition, place)),
@@ -56,9 +75,9 @@ pub(super) async fn gather(
             Err(_) => evidence.unreadable += 1,
         }
     }
-    for record in read(bus, &TopicPrefix::default().order_events()).await? {
+    for record in facts {
         match FactBatch::decode(&record.payload) {
-            Ok(batch) if batch.event == EventId(id) => evidence.facts.push(batch),
+            Ok(batch) if batch.event == event_id => evidence.facts.push(batch),
             Ok(_) => {}
             Err(_) => evidence.unreadable += 1,
         }
