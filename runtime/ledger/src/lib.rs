@@ -17,6 +17,7 @@ mod feeds;
 mod marks;
 mod migrate;
 mod orders;
+mod routes;
 mod row;
 mod settings;
 mod shards;

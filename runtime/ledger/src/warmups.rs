@@ -10,7 +10,6 @@ use sqlx::{Connection, FromRow, PgConnection};
 use ticket_core::{Epoch, EventId, InvalidId, StockShardId};
 use uuid::Uuid;
 
-use crate::apply::is_gone;
 use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
 use crate::events::next_change;
@@ -323,7 +322,8 @@ impl Ledger {
         match answer {
             Ok(epoch) => Ok(Epoch(epoch)),
             Err(cause) => {
-                if is_gone(&mut connection, shard, &cause).await? {
+                drop(connection);
+                if self.is_gone(shard, &cause).await? {
                     return Err(LedgerError::UnknownShard { shard });
                 }
                 Err(LedgerError::Write {
