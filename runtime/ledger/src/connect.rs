@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection, Postgres};
 use tokio::sync::OnceCell;
 
-use crate::config::LedgerConfig;
+use crate::config::{LedgerConfig, Routing};
 use crate::error::{LedgerError, Result};
 use crate::routes::{Address, Routes};
 
@@ -131,6 +131,13 @@ impl Ledger {
     pub(crate) fn address(&self) -> String {
         let options = self.options();
         format!("{}:{}", options.get_host(), options.get_port())
+    }
+
+    /// Which way batches go on Citus.
+    pub(crate) fn routing(&self) -> Routing {
+        let settings = self.inner.settings.read();
+        let settings = settings.unwrap_or_else(PoisonError::into_inner);
+        settings.config.routing
     }
 
     /// The ways to the workers.

@@ -31,7 +31,7 @@ pub use adopt::{Adopted, EventClaim};
 pub use apply::{Applied, PlaceOutcome, ShardBatch};
 pub use audit::{AuditShard, AuditView, StuckOrder};
 pub use audits::Audited;
-pub use config::{LedgerConfig, LedgerTls};
+pub use config::{LedgerConfig, LedgerTls, Routing};
 pub use connect::Ledger;
 pub use error::LedgerError;
 pub use events::{CategoryRow, EventRow, EventShard};

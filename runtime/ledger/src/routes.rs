@@ -12,6 +12,7 @@ use sqlx::{PgConnection, Postgres};
 use ticket_core::StockShardId;
 use tracing::warn;
 
+use crate::config::Routing;
 use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
 
@@ -108,7 +109,8 @@ impl Ledger {
         &self,
         shard: StockShardId,
     ) -> Result<PoolConnection<Postgres>> {
-        if self.is_distributed().await?
+        if self.routing() == Routing::Owner
+            && self.is_distributed().await?
             && let Some(owner) = self.owner_of(shard).await?
             && let Some(connection) = self.acquire_at(&owner).await
         {
