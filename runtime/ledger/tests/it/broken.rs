@@ -39,7 +39,7 @@ async fn a_call_whose_connection_was_cut_is_applied_once_when_it_is_repeated(db:
             async move { victim.apply(&batch).await }
         });
         tokio::time::sleep(CUT_STEP * cut).await;
-        cut(&mut sql).await;
+        end_sessions(&mut sql).await;
         if let Err(error) = call.await.unwrap() {
             cut_calls += 1;
             let class = error.class();
@@ -63,7 +63,7 @@ async fn a_call_whose_connection_was_cut_is_applied_once_when_it_is_repeated(db:
 }
 
 /// Ends the victim's sessions, on Citus those with workers, too: its calls go there directly.
-async fn cut(sql: &mut PgConnection) {
+async fn end_sessions(sql: &mut PgConnection) {
     const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                        WHERE application_name = 'victim'";
     sqlx::query(CUT).execute(&mut *sql).await.unwrap();
