@@ -17,8 +17,8 @@ use ticket_ledger::{
 };
 use ticket_stock::{Seed, SeedCategory, Seeded, StockConfig, StockStore};
 use ticket_testkit::{
-    Binary, Product, ProductOptions, RedisCluster, RedisServer, StartOptions, lease_port,
-    run_to_end, shared, unique,
+    Binary, PostgresServer, Product, ProductOptions, RedisCluster, RedisServer, StartOptions,
+    lease_port, run_to_end, shared, unique,
 };
 
 use crate::between::Between;
@@ -43,6 +43,8 @@ pub(crate) struct Terms {
     pub(crate) own_redis: bool,
     /// A Redis Cluster of its own: three primaries, and a replica behind each.
     pub(crate) own_cluster: bool,
+    /// A ledger of its own, to kill.
+    pub(crate) own_postgres: bool,
     /// Between runtime and sandbox, to make the provider fail.
     pub(crate) between: Option<Between>,
     /// More settings of the runtime; one without a value is left out.
@@ -61,6 +63,7 @@ impl Default for Terms {
             max_per_buyer: 4,
             own_redis: false,
             own_cluster: false,
+            own_postgres: false,
             between: None,
             settings: Vec::new(),
             stock_source: StockSource::Spec,
@@ -86,6 +89,7 @@ pub(crate) struct Sale {
     beside: Vec<(&'static str, Product)>,
     pub(crate) redis: Option<RedisServer>,
     pub(crate) cluster: Option<RedisCluster>,
+    pub(crate) postgres: Option<PostgresServer>,
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
     pub(crate) brokers: String,
@@ -116,7 +120,14 @@ impl Sale {
         // Only the first test of the process installs it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let servers = shared().await;
-        let database = servers.new_database().await.unwrap();
+        let mut postgres = None;
+        let database = if terms.own_postgres {
+            let options = StartOptions::own("postgres").unwrap();
+            let own = postgres.insert(PostgresServer::start(options).await.unwrap());
+            own.create_database("ledger").await.unwrap()
+        } else {
+            servers.new_database().await.unwrap()
+        };
         let prefix = servers.topic_prefix();
         let brokers = servers.kafka_brokers().to_owned();
         let (redis, cluster) = own_stores(&terms).await;
@@ -194,6 +205,7 @@ impl Sale {
             beside,
             redis,
             cluster,
+            postgres,
             ledger,
             stock,
             brokers,
