@@ -17,8 +17,8 @@ use ticket_ledger::{
 };
 use ticket_stock::{Seed, SeedCategory, Seeded, StockConfig, StockError, StockStore};
 use ticket_testkit::{
-    Binary, PostgresServer, Product, ProductOptions, RedisCluster, RedisServer, StartOptions,
-    lease_port, run_to_end, shared, unique,
+    Binary, PostgresServer, Product, ProductOptions, RedisCluster, RedisServer, Shared,
+    StartOptions, lease_port, run_to_end, shared, unique,
 };
 
 use crate::between::Between;
@@ -115,19 +115,23 @@ async fn own_stores(terms: &Terms) -> (Option<RedisServer>, Option<RedisCluster>
     (redis, cluster)
 }
 
+/// The ledger's server, if the sale has one for itself, and a new database.
+async fn ledger_server(terms: &Terms, servers: &Shared) -> (Option<PostgresServer>, String) {
+    if !terms.own_postgres {
+        return (None, servers.new_database().await.unwrap());
+    }
+    let options = StartOptions::own("postgres").unwrap();
+    let own = PostgresServer::start(options).await.unwrap();
+    let database = own.create_database("ledger").await.unwrap();
+    (Some(own), database)
+}
+
 impl Sale {
     pub(crate) async fn open(terms: Terms) -> Self {
         // Only the first test of the process installs it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let servers = shared().await;
-        let mut postgres = None;
-        let database = if terms.own_postgres {
-            let options = StartOptions::own("postgres").unwrap();
-            let own = postgres.insert(PostgresServer::start(options).await.unwrap());
-            own.create_database("ledger").await.unwrap()
-        } else {
-            servers.new_database().await.unwrap()
-        };
+        let (postgres, database) = ledger_server(&terms, servers).await;
         let prefix = servers.topic_prefix();
         let brokers = servers.kafka_brokers().to_owned();
         let (redis, cluster) = own_stores(&terms).await;
