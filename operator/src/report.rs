@@ -32,8 +32,7 @@ const WAITING_FOR_PROCESSORS: &str =
     "; the commands are on the order log, and the processors have not met them yet";
 
 /// What a split waits for.
-const WAITING_FOR_SHARDS: &str =
-    "; Citus shards are being split, moved or cleaned up by somebody else, which only one can at a time";
+const WAITING_FOR_SHARDS: &str = "; Citus shards are being split, moved or cleaned up by somebody else, which only one can at a time";
 
 /// How a reconciliation ended.
 pub(crate) enum Finding<'a> {

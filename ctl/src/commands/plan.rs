@@ -152,7 +152,7 @@ fn cost(step: &Step) -> String {
         Step::LeaseLanes { lanes, seen } => {
             format!("{} lanes of {LANES_MAX}", lanes.saturating_sub(*seen))
         }
-        // A lane of its own leaves the rest of the range in two pieces; each piece is a shard of two tables.
+        // Each lane leaves what was around it in two pieces.
         Step::SplitShard { lanes } => format!("up to {} Citus shards, for good", lanes * 2),
         Step::WriteEvent { settings } => format!("{} ledger rows", settings.categories.len() + 1),
         Step::RequireWarmUp { .. } => "the sale waits for a warm-up".to_owned(),
@@ -302,6 +302,23 @@ mod tests {
             planned.names().last().map(String::as_str),
             Some("OpenSales")
         );
+    }
+
+    #[test]
+    fn a_dedicated_event_shows_its_lanes_and_what_they_cost() {
+        let mut event = demo();
+        event.spec.placement.isolation = Isolation::Dedicated;
+        let table = planned(&event).unwrap().table(false);
+        for words in [
+            "LeaseLanes",
+            "6 lanes of 1024",
+            "SplitShard",
+            "up to 12 Citus shards, for good",
+            "standing: 1600 tickets on 4 stock shards in lanes of their own",
+        ] {
+            assert!(table.contains(words), "{words}: {table}");
+        }
+        assert!(!planned(&demo()).unwrap().table(false).contains("lane"));
     }
 
     #[test]

@@ -20,7 +20,11 @@ pub(crate) fn prepare(
     let lanes = observed.lanes;
     if observed.named() > 0 {
         // Broken off between two categories, or a category that came late: what was leased is used up, and no more comes.
-        return Some(if lanes.alone == lanes.leased { lanes.alone } else { 0 });
+        return Some(if lanes.alone == lanes.leased {
+            lanes.alone
+        } else {
+            0
+        });
     }
     let missing = to_make.saturating_sub(lanes.leased);
     if missing > lanes.left {

@@ -197,7 +197,8 @@ mod tests {
         assert!(to_draw(256, fresh) < DRAWN_AT_ONCE_MAX);
         assert_eq!(to_draw(usize::MAX, 1), DRAWN_AT_ONCE_MAX);
         // All draws together suffice for the largest event (512 stock shards) on one worker with the narrowest range.
-        let expected = DRAWN_AT_ONCE_MAX * i64::try_from(DRAWS_MAX).unwrap() * RANGE_WIDTH_MIN / HASHES;
+        let expected =
+            DRAWN_AT_ONCE_MAX * i64::try_from(DRAWS_MAX).unwrap() * RANGE_WIDTH_MIN / HASHES;
         assert!(expected >= 2 * 512, "{expected}");
     }
 }

@@ -161,9 +161,9 @@ fn busy_or(what: &'static str) -> impl Fn(sqlx::Error) -> LedgerError {
     move |cause| {
         let error = LedgerError::Write { what, cause };
         match (error.class(), error) {
-            (ErrorClass::Retry, LedgerError::Write { cause, .. }) => LedgerError::ShardsBusy {
-                cause: Some(cause),
-            },
+            (ErrorClass::Retry, LedgerError::Write { cause, .. }) => {
+                LedgerError::ShardsBusy { cause: Some(cause) }
+            }
             (_, error) => error,
         }
     }
@@ -191,9 +191,9 @@ async fn split(connection: &mut PgConnection, lanes: &[Shared]) -> Result<()> {
                 cause,
             };
             match (error.class(), error) {
-                (ErrorClass::Retry, LedgerError::Split { cause, .. }) => LedgerError::ShardsBusy {
-                    cause: Some(cause),
-                },
+                (ErrorClass::Retry, LedgerError::Split { cause, .. }) => {
+                    LedgerError::ShardsBusy { cause: Some(cause) }
+                }
                 (_, error) => error,
             }
         })?;

@@ -52,7 +52,12 @@ mod tests {
             let order = spread(&loads[..workers], 33);
             assert_eq!(order.len(), 33);
             for count in 0..order.len() {
-                let of = |at| order[..count].iter().filter(|worker| **worker == at).count();
+                let of = |at| {
+                    order[..count]
+                        .iter()
+                        .filter(|worker| **worker == at)
+                        .count()
+                };
                 let counts: Vec<usize> = (0..workers).map(of).collect();
                 let (least, most) = (counts.iter().min(), counts.iter().max());
                 assert!(most.unwrap() - least.unwrap() <= 1, "{counts:?}");
