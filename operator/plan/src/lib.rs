@@ -3,13 +3,14 @@
 //! It does not know how a step is carried out.
 
 mod desired;
+mod lanes;
 mod observed;
 mod plan;
 mod step;
 
 pub use desired::{CategorySettings, Desired, DesiredCategory, DesiredTopic, Settings, Window};
 pub use observed::{
-    Observed, ObservedAdjustment, ObservedRow, ObservedShard, ObservedTopic, Units,
+    Observed, ObservedAdjustment, ObservedLanes, ObservedRow, ObservedShard, ObservedTopic, Units,
 };
 pub use plan::{Plan, Removal, plan, plan_removal};
 pub use step::{BlockReason, NewShard, Step};

@@ -13,6 +13,7 @@ mod crd;
 mod deletion;
 mod down;
 mod drift;
+mod lanes;
 mod lease;
 mod lifecycle;
 mod lost;

@@ -104,6 +104,14 @@ codes! {
         "Look for `trace_id` in the logs of the runtime.";
     NeedsCitus "needs-citus" 409 "This needs Citus; the ledger is plain PostgreSQL.",
         "Install Citus, or live with one node: nothing else is lost.";
+    LanesExhausted "lanes-exhausted" 0 "The pool of lanes cannot give as many as the Event asks for.",
+        "Ask for fewer stock shards, set `placement.isolation: Shared`, or delete an event that leases lanes.";
+    LanesWithoutRoom "lanes-without-room" 0 "No part of a worker may be split for new lanes: events are on sale in all of them.",
+        "It is tried again each minute. Wait for a sale to end, add a worker, or set `placement.isolation: Shared`.";
+    NodeDown "node-down" 0 "A node of the ledger is down, and a split or move of Citus shards needs every node.",
+        "Start the node that the message names; it is tried again by itself. `ticketctl shards list` shows all nodes.";
+    ShardsBusy "shards-busy" 0 "Citus shards are being split, moved or cleaned up by somebody else.",
+        "Wait: only one such operation runs at a time, and it is tried again by itself.";
     LedgerUnreachable "ledger-unreachable" 0 "PostgreSQL does not answer.",
         "Check the database: `ticketctl doctor`. Orders wait in Kafka meanwhile.";
     LedgerFailed "ledger-failed" 0 "PostgreSQL refused or broke off a call.",

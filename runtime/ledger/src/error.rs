@@ -104,6 +104,56 @@ pub enum LedgerError {
         /// Stock shards there are.
         found: usize,
     },
+    /// The ledger is plain `PostgreSQL`.
+    #[error("the ledger is plain PostgreSQL: this needs Citus")]
+    NeedsCitus,
+    /// The event has other lanes by now than whoever planned more had seen.
+    #[error("event {event} has {found} lanes, the plan knew {seen}")]
+    LaneConflict {
+        /// The event.
+        event: EventId,
+        /// Lanes in the plan's view.
+        seen: usize,
+        /// Lanes there are.
+        found: usize,
+    },
+    /// The pool of lanes is at its limit.
+    #[error("the pool can give {left} more lanes, {wanted} are wanted")]
+    LanesExhausted {
+        /// New lanes that are wanted.
+        wanted: usize,
+        /// New lanes that there may be.
+        left: usize,
+    },
+    /// Every hash range of a worker is too narrow, or holds stock of an event that is on sale.
+    #[error("no hash range of worker {node} may be split for new lanes now")]
+    LanesWithoutRoom {
+        /// The worker.
+        node: String,
+    },
+    /// A node does not answer, and what is to be done needs all of them.
+    #[error("ledger node {node} does not answer, and a split of Citus shards needs every node")]
+    NodeDown {
+        /// `host:port`.
+        node: String,
+    },
+    /// Somebody else splits or moves Citus shards, or what an earlier one left behind is still being cleaned up. Nothing was
+    /// done.
+    #[error("Citus shards are being split, moved or cleaned up by somebody else")]
+    ShardsBusy {
+        /// What Citus said; `None` if it was seen before anything was tried.
+        #[source]
+        cause: Option<sqlx::Error>,
+    },
+    /// A Citus shard was not split, or we do not know. The same again is safe.
+    #[error("could not split a Citus shard for {lanes} lanes")]
+    Split {
+        /// Lanes that it holds.
+        lanes: usize,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
     /// The event was never written, or is gone.
     #[error("event {event} is unknown")]
     UnknownEvent {
@@ -147,9 +197,11 @@ impl LedgerError {
                 ErrorClass::Ambiguous => ErrorClass::Retry,
                 class @ (ErrorClass::Retry | ErrorClass::Permanent | ErrorClass::Conflict) => class,
             },
-            Self::Write { cause, .. } | Self::Apply { cause, .. } | Self::Adjust { cause, .. } => {
-                classify(cause)
-            }
+            Self::Write { cause, .. }
+            | Self::Apply { cause, .. }
+            | Self::Adjust { cause, .. }
+            | Self::Split { cause, .. } => classify(cause),
+            Self::NodeDown { .. } | Self::ShardsBusy { .. } => ErrorClass::Retry,
             Self::Migrate { cause } => {
                 if let sqlx::migrate::MigrateError::Execute(cause)
                 | sqlx::migrate::MigrateError::ExecuteMigration(cause, _) = cause
@@ -159,11 +211,16 @@ impl LedgerError {
                     ErrorClass::Permanent
                 }
             }
-            Self::NotOwner { .. } | Self::ShardConflict { .. } => ErrorClass::Conflict,
+            Self::NotOwner { .. } | Self::ShardConflict { .. } | Self::LaneConflict { .. } => {
+                ErrorClass::Conflict
+            }
             Self::Scheme
             | Self::Settings { .. }
             | Self::UnknownShard { .. }
             | Self::UnknownEvent { .. }
+            | Self::NeedsCitus
+            | Self::LanesExhausted { .. }
+            | Self::LanesWithoutRoom { .. }
             | Self::Unstorable { .. }
             | Self::Corrupt { .. }
             | Self::Answer { .. } => ErrorClass::Permanent,
@@ -177,6 +234,11 @@ impl LedgerError {
             Self::Connect { .. } => Code::LedgerUnreachable,
             Self::NotOwner { .. } => Code::ResourceConflict,
             Self::UnknownShard { .. } | Self::UnknownEvent { .. } => Code::NotFound,
+            Self::NeedsCitus => Code::NeedsCitus,
+            Self::LanesExhausted { .. } => Code::LanesExhausted,
+            Self::LanesWithoutRoom { .. } => Code::LanesWithoutRoom,
+            Self::NodeDown { .. } => Code::NodeDown,
+            Self::ShardsBusy { .. } => Code::ShardsBusy,
             Self::Scheme
             | Self::Settings { .. }
             | Self::Migrate { .. }
@@ -186,6 +248,8 @@ impl LedgerError {
             | Self::Adjust { .. }
             | Self::Unstorable { .. }
             | Self::ShardConflict { .. }
+            | Self::LaneConflict { .. }
+            | Self::Split { .. }
             | Self::Corrupt { .. }
             | Self::Answer { .. } => Code::LedgerFailed,
         };
