@@ -196,6 +196,11 @@ async fn serve(role: Role, settings: Settings, sources: &Sources) -> anyhow::Res
         "catalog",
         endless(catalog.run(clients.health.clone(), stop.clone())),
     );
+    // The ledger is down: wait, readiness says so. Whoever is asked now would take every event for one that does not exist.
+    tokio::select! {
+        () = clients.stop.cancelled() => anyhow::bail!("stopped before the ledger was there"),
+        () = clients.catalog.first_read() => {}
+    }
     let order_events = clients.prefix.order_events();
     ensure_topic(&clients, &settings, order_events, ORDER_EVENTS_PARTITIONS).await?;
 
