@@ -154,6 +154,7 @@ impl World {
         Config {
             kubernetes: self.kubernetes.clone(),
             namespace: Some(self.namespace.clone()),
+            rebalances: None,
             ledger: LedgerConfig::new(&self.database_url.as_str().into()),
             kafka: BusConfig::new(&self.brokers, "ticket-operator"),
             kafka_prefix: self.prefix.clone(),

@@ -16,6 +16,7 @@ mod events;
 mod feeds;
 mod marks;
 mod migrate;
+mod moves;
 mod orders;
 mod row;
 mod settings;
@@ -37,6 +38,9 @@ pub use events::{CategoryRow, EventRow, EventShard};
 pub use feeds::{FeedShard, StockFeed};
 pub use marks::{EventMark, StockMark};
 pub use migrate::Migrated;
+pub use moves::{
+    Moved, Placement, PlacementNode, PlacementStock, Placements, ShardMove, Transfer,
+};
 pub use orders::{OrderCursor, OrderFilter, OrderPage};
 pub use settings::DatabaseSettings;
 pub use shards::{NewStockShard, SeedCategory, SeedView, StockShardRow};
