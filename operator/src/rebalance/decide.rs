@@ -42,7 +42,7 @@ pub(super) fn decide(
         Stopped if is_wanted => Act::Resume,
         Stopped | Completed => Act::Rest,
         Failed if is_news && is_wanted && has_begun(status) => Act::Resume,
-        Failed if is_news => Act::Propose,
+        Failed if is_news && !has_begun(status) => Act::Propose,
         Failed => Act::Rest,
     }
 }
@@ -130,7 +130,7 @@ mod tests {
         let failed = status(RebalancePhase::Failed, 2, 1);
         assert_eq!(decide(&failed, &spec(true, false), Some(2)), Act::Rest);
         assert_eq!(decide(&failed, &spec(true, false), Some(3)), Act::Resume);
-        assert_eq!(decide(&failed, &spec(false, false), Some(3)), Act::Propose);
+        assert_eq!(decide(&failed, &spec(false, false), Some(3)), Act::Rest);
         let never_planned = RebalanceStatus {
             moves: Vec::new(),
             ..status(RebalancePhase::Failed, 1, 1)

@@ -440,7 +440,9 @@ impl Look<'_> {
             return Ok(Action::await_change());
         }
         self.status.last_error = Some(report::error(error.code(), &why));
-        if let Err(second) = self.say(None).await {
+        // The newest spec was not acted upon: the next look has to.
+        let acted_upon = self.written.observed_generation;
+        if let Err(second) = self.say_about(acted_upon, None).await {
             warn!(error = %chain(&second), "failure not reported");
         }
         Err(error)
@@ -551,7 +553,11 @@ impl Look<'_> {
 
     /// Writes the status if it says something new.
     async fn say(&mut self, note: Option<Note>) -> Result<()> {
-        report::conclude(&mut self.status, &self.object, note);
+        self.say_about(self.object.metadata.generation, note).await
+    }
+
+    async fn say_about(&mut self, generation: Option<i64>, note: Option<Note>) -> Result<()> {
+        report::conclude(&mut self.status, &self.object, generation, note);
         if self.status == self.written {
             return Ok(());
         }

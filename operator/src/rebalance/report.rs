@@ -67,9 +67,13 @@ pub(super) fn error(code: &str, message: &str) -> LastError {
     }
 }
 
-/// Fills in everything that follows from phase, moves and error.
-pub(super) fn conclude(status: &mut RebalanceStatus, object: &ShardRebalance, note: Option<Note>) {
-    let generation = object.metadata.generation;
+/// Fills in everything that follows from phase, moves and error. `generation` is the spec that was acted upon.
+pub(super) fn conclude(
+    status: &mut RebalanceStatus,
+    object: &ShardRebalance,
+    generation: Option<i64>,
+    note: Option<Note>,
+) {
     let now = clock::now();
     let mode = object.spec.transfer_mode;
     status.observed_generation = generation;
