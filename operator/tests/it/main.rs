@@ -16,6 +16,7 @@ mod drift;
 mod lease;
 mod lifecycle;
 mod lost;
+mod rebalance;
 mod relay;
 mod sale;
 mod world;

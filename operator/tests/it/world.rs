@@ -77,9 +77,15 @@ async fn install(client: Client) {
         "info,kube=warn",
         LogFormat::Text,
     ));
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/event.yaml");
-    let definition: Value =
-        serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    for file in ["event.yaml", "shardrebalance.yaml"] {
+        define(client.clone(), file).await;
+    }
+}
+
+async fn define(client: Client, file: &str) {
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
+    let text = std::fs::read_to_string(crds.join(file)).unwrap();
+    let definition: Value = serde_saphyr::from_str(&text).unwrap();
     let api: Api<CustomResourceDefinition> = Api::all(client);
     let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
     let params = PatchParams::apply("ticket-operator-test").force();
@@ -129,7 +135,8 @@ impl World {
         Self::over(new_database().await).await
     }
 
-    async fn over(database_url: String) -> Self {
+    /// Over a ledger that the test brings.
+    pub(crate) async fn over(database_url: String) -> Self {
         let shared = shared().await;
         let client = client().await;
         let ledger = Ledger::connect(&LedgerConfig::new(&database_url.as_str().into())).unwrap();
