@@ -77,7 +77,11 @@ pub struct RebalanceSpec {
 
     /// The ledger node that is emptied or that the events go to: `host:port`, as `ticketctl shards list` shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(min = 3, max = 260), pattern("^[^:/ ]+:[0-9]{1,5}$"))]
+    #[schemars(
+        with = "String",
+        length(min = 3, max = 260),
+        pattern("^[^:/ ]+:[0-9]{1,5}$")
+    )]
     pub node: Option<String>,
 
     /// Events whose stock goes to `node`: `namespace/name`.

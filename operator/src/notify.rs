@@ -74,15 +74,7 @@ pub(crate) async fn done(context: &Context, about: &ObjectReference, step: &Step
 
 /// Something that went well.
 pub(crate) async fn said(context: &Context, about: &ObjectReference, reason: &str, note: &str) {
-    publish(
-        context,
-        about,
-        EventType::Normal,
-        reason,
-        "Reconcile",
-        note,
-    )
-    .await;
+    publish(context, about, EventType::Normal, reason, "Reconcile", note).await;
 }
 
 /// Something new went wrong.

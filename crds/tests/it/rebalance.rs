@@ -32,12 +32,30 @@ fn each_mode_names_what_it_is_about_and_nothing_else() {
         object(&spec).validate_cel().unwrap();
     }
     let impossible = [
-        (json!({ "mode": "Balance", "node": "worker-1:5432" }), "Balance has none"),
-        (json!({ "mode": "DrainNode" }), "DrainNode and PinEvents need node"),
-        (json!({ "mode": "PinEvents", "events": ["default/demo"] }), "need node"),
-        (json!({ "mode": "PinEvents", "node": "worker-1:5432" }), "PinEvents needs events"),
-        (json!({ "mode": "Balance", "events": ["default/demo"] }), "the other modes have none"),
-        (json!({ "mode": "Balance", "timeout": "25h" }), "timeout may be at most 24h"),
+        (
+            json!({ "mode": "Balance", "node": "worker-1:5432" }),
+            "Balance has none",
+        ),
+        (
+            json!({ "mode": "DrainNode" }),
+            "DrainNode and PinEvents need node",
+        ),
+        (
+            json!({ "mode": "PinEvents", "events": ["default/demo"] }),
+            "need node",
+        ),
+        (
+            json!({ "mode": "PinEvents", "node": "worker-1:5432" }),
+            "PinEvents needs events",
+        ),
+        (
+            json!({ "mode": "Balance", "events": ["default/demo"] }),
+            "the other modes have none",
+        ),
+        (
+            json!({ "mode": "Balance", "timeout": "25h" }),
+            "timeout may be at most 24h",
+        ),
     ];
     for (spec, message) in impossible {
         let said = object(&spec).validate_cel().unwrap_err().to_string();

@@ -102,7 +102,14 @@ async fn a_rebalance_is_planned_approved_stopped_and_resumed() {
     let flags = ["--mode", "drain-node", "--node", "a:5432"];
     let planned = stage.plan(&flags, "Proposed", "AwaitingApproval").await;
     assert_eq!(planned.exit, 0, "{planned:?}");
-    for part in ["DrainNode", "Proposed", "400 ms", "a:5432", "b:5432", "8192"] {
+    for part in [
+        "DrainNode",
+        "Proposed",
+        "400 ms",
+        "a:5432",
+        "b:5432",
+        "8192",
+    ] {
         assert!(planned.data.contains(part), "{part}: {}", planned.data);
     }
     let approves = format!("ticketctl rebalance approve {name}");
@@ -120,7 +127,9 @@ async fn a_rebalance_is_planned_approved_stopped_and_resumed() {
     assert!(stage.get().await.spec.approve);
     stage.refused(&["approve", name], "planned again").await;
     stage.say("Rebalancing", "Progressing").await;
-    stage.refused(&["approve", name], "is approved already").await;
+    stage
+        .refused(&["approve", name], "is approved already")
+        .await;
 
     let stopped = stage.run(&["stop", name]).await;
     assert_eq!(stopped.exit, 0, "{stopped:?}");
@@ -144,7 +153,9 @@ async fn a_rebalance_is_planned_approved_stopped_and_resumed() {
 #[tokio::test]
 async fn what_cannot_be_planned_is_refused_with_its_code_and_next_step() {
     let stage = Stage::new().await;
-    let failed = stage.plan(&["--mode", "balance"], "Failed", "NeedsCitus").await;
+    let failed = stage
+        .plan(&["--mode", "balance"], "Failed", "NeedsCitus")
+        .await;
     assert_eq!(failed.exit, 4, "{failed:?}");
     assert!(failed.words.contains("[needs-citus]"), "{failed:?}");
     assert!(failed.words.contains("next: Install Citus"), "{failed:?}");
@@ -165,11 +176,22 @@ async fn what_hurts_buyers_wants_the_name_twice() {
     let stage = Stage::new().await;
     let name = stage.name.as_str();
     let flags = [
-        "--mode", "pin-events", "--node", "b:5432", "--event", "demo", "--event", "shop/other", "--force",
+        "--mode",
+        "pin-events",
+        "--node",
+        "b:5432",
+        "--event",
+        "demo",
+        "--event",
+        "shop/other",
+        "--force",
     ];
     let planned = stage.plan(&flags, "Proposed", "AwaitingApproval").await;
     assert_eq!(planned.exit, 0, "{planned:?}");
-    assert_eq!(stage.get().await.spec.events, ["default/demo", "shop/other"]);
+    assert_eq!(
+        stage.get().await.spec.events,
+        ["default/demo", "shop/other"]
+    );
     stage
         .refused(&["approve", name, "--no-input"], "was not confirmed")
         .await;
@@ -190,7 +212,11 @@ async fn rebalances_are_listed_in_every_format() {
         .plan(&["--mode", "balance"], "Proposed", "AwaitingApproval")
         .await;
     let listed = stage.run(&["status"]).await;
-    let row = listed.data.lines().find(|line| line.starts_with(name)).unwrap();
+    let row = listed
+        .data
+        .lines()
+        .find(|line| line.starts_with(name))
+        .unwrap();
     let row: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(row[1..4], ["Balance", "Proposed", "0/1"], "{listed:?}");
     let wide = stage.run(&["status", "-o", "wide"]).await;

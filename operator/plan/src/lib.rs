@@ -14,7 +14,7 @@ pub use observed::{
 };
 pub use plan::{Plan, Removal, plan, plan_removal};
 pub use rebalance::{
-    Cluster, ClusterNode, Goal, HashRange, Move, PlacedShard, PlacedStock, Refusal, expected_move_ms,
-    expected_stall_ms, on_sale_in, rebalance,
+    Cluster, ClusterNode, Goal, HashRange, Move, PlacedShard, PlacedStock, Refusal,
+    expected_move_ms, expected_stall_ms, on_sale_in, rebalance,
 };
 pub use step::{BlockReason, NewShard, Step};

@@ -345,7 +345,7 @@ impl<'a> Layout<'a> {
 
     /// Adds `by` to what is counted of the shard where it is now.
     fn count(&mut self, at: usize, by: i64) {
-        let Some((shard, node)) = self.shards.get(at) else {
+        let Some((shard, node)) = self.shards.get(at).copied() else {
             return;
         };
         *self.all.entry(node).or_default() += by;
@@ -408,9 +408,8 @@ fn balance(layout: &mut Layout<'_>, is_forced: bool) -> Result<Vec<Move>, Refusa
             .iter()
             .filter(|(_, shard, _)| is_forced || !shard.is_on_sale());
         // What is not on sale first, also when on sale is allowed; then the most uneven; then the lowest hashes.
-        let best = allowed.min_by_key(|(_, shard, surplus)| {
-            (shard.is_on_sale(), -*surplus, shard.range)
-        });
+        let best =
+            allowed.min_by_key(|(_, shard, surplus)| (shard.is_on_sale(), -*surplus, shard.range));
         let Some((at, shard, _)) = best else {
             let held = candidates.iter().map(|(_, shard, _)| *shard);
             return Err(on_sale(held).unwrap_or(Refusal::NoTarget));

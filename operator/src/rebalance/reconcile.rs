@@ -73,11 +73,7 @@ pub(super) async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Resu
     clippy::needless_pass_by_value,
     reason = "the signature of an error policy"
 )]
-pub(super) fn on_error(
-    object: Arc<Guarded>,
-    error: &OperatorError,
-    shared: Arc<Shared>,
-) -> Action {
+pub(super) fn on_error(object: Arc<Guarded>, error: &OperatorError, shared: Arc<Shared>) -> Action {
     let uid = object.meta().uid.as_deref().unwrap_or_default();
     let failures = shared.context.failed(uid);
     let wait = backoff::after_failure(error.class(), failures);
@@ -237,7 +233,8 @@ impl Look<'_> {
         }
         self.status.phase = Some(RebalancePhase::Stopped);
         self.status.last_error = None;
-        self.tell("RebalanceStopped", "stopped; what was moved stays").await;
+        self.tell("RebalanceStopped", "stopped; what was moved stays")
+            .await;
         self.say(None).await?;
         Ok(Next::Go)
     }
@@ -247,7 +244,8 @@ impl Look<'_> {
         let shared = self.shared;
         let all = shared.all.state();
         let all = all.iter().filter_map(|object| object.0.as_ref().ok());
-        let turn = match shared.turn.take(&self.object, all) {
+        let has_begun = self.status.phase == Some(RebalancePhase::Rebalancing);
+        let turn = match shared.turn.take(&self.object, has_begun, all) {
             Ok(turn) => turn,
             Err(other) => {
                 let note = Note::new(
@@ -292,7 +290,9 @@ impl Look<'_> {
         if !self.object.spec.force
             && let Some(refusal) = on_sale_in(&cluster, range)
         {
-            return self.gave_up(at, refusal.code().as_str(), &refusal.to_string()).await;
+            return self
+                .gave_up(at, refusal.code().as_str(), &refusal.to_string())
+                .await;
         }
         self.carry_out(at, one).await
     }
@@ -325,7 +325,11 @@ impl Look<'_> {
             Ok(Moved::Now { took }) => {
                 let took_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
                 info!(rebalance = %self.object.name_any(), from = one.from, to = one.to, took_ms, "shard moved");
-                let note = format!("moved {} to {} in {took_ms} ms", report::named(&one), one.to);
+                let note = format!(
+                    "moved {} to {} in {took_ms} ms",
+                    report::named(&one),
+                    one.to
+                );
                 self.tell("ShardMoved", &note).await;
                 self.set(at, |one| {
                     one.state = MoveState::Done;

@@ -167,9 +167,7 @@ fn standing(status: &RebalanceStatus, object: &ShardRebalance, note: Option<Note
             format!("stopped after {done} of {total} moves"),
         ),
         (
-            Some(
-                RebalancePhase::Approved | RebalancePhase::Rebalancing | RebalancePhase::Failed,
-            )
+            Some(RebalancePhase::Approved | RebalancePhase::Rebalancing | RebalancePhase::Failed)
             | None,
             None,
         ) => match note {

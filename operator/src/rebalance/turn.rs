@@ -19,20 +19,21 @@ pub(super) struct Taken<'a> {
 }
 
 impl Turn {
-    /// Takes the turn for `own`.
+    /// Takes the turn for `own`, whose moves are under way or are not. `all`: as the watch has them.
     ///
     /// # Errors
     /// The name of the one that has it.
     pub(super) fn take<'a>(
         &self,
         own: &ShardRebalance,
+        is_under_way: bool,
         all: impl Iterator<Item = &'a ShardRebalance>,
     ) -> Result<Taken<'_>, String> {
         let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = &*holder {
             return Err(other.clone());
         }
-        if let Some(other) = before(own, all) {
+        if let Some(other) = before(own, is_under_way, all) {
             return Err(other);
         }
         *holder = Some(own.name_any());
@@ -50,19 +51,19 @@ impl Drop for Taken<'_> {
 /// Another resource whose moves are under way. If ours are too (somebody wrote into a status), the older one goes on.
 fn before<'a>(
     own: &ShardRebalance,
+    is_ours: bool,
     all: impl Iterator<Item = &'a ShardRebalance>,
 ) -> Option<String> {
     let age = |object: &ShardRebalance| {
         let created = object.creation_timestamp().map(|time| time.0);
         (created, object.name_any())
     };
-    let is_ours = is_under_way(own);
-    all.filter(|other| other.uid() != own.uid() && is_under_way(other))
+    all.filter(|other| other.uid() != own.uid() && has_begun(other))
         .find(|other| !is_ours || age(other) < age(own))
         .map(ResourceExt::name_any)
 }
 
-fn is_under_way(object: &ShardRebalance) -> bool {
+fn has_begun(object: &ShardRebalance) -> bool {
     let phase = object.status.as_ref().and_then(|status| status.phase);
     phase == Some(RebalancePhase::Rebalancing)
 }
@@ -91,22 +92,25 @@ mod tests {
         let turn = Turn::default();
         let (one, two) = (object("one", 1, "Approved"), object("two", 2, "Approved"));
         let all = [one.clone(), two.clone()];
-        let taken = turn.take(&one, all.iter()).unwrap();
-        assert_eq!(turn.take(&two, all.iter()).unwrap_err(), "one");
+        let taken = turn.take(&one, false, all.iter()).unwrap();
+        assert_eq!(turn.take(&two, false, all.iter()).unwrap_err(), "one");
         drop(taken);
-        turn.take(&two, all.iter()).unwrap();
+        turn.take(&two, false, all.iter()).unwrap();
     }
 
     #[test]
     fn after_a_restart_the_one_that_was_under_way_goes_on() {
         let turn = Turn::default();
-        let (one, two) = (object("one", 1, "Approved"), object("two", 2, "Rebalancing"));
+        let (one, two) = (
+            object("one", 1, "Approved"),
+            object("two", 2, "Rebalancing"),
+        );
         let all = [one.clone(), two.clone()];
-        assert_eq!(turn.take(&one, all.iter()).unwrap_err(), "two");
-        turn.take(&two, all.iter()).unwrap();
+        assert_eq!(turn.take(&one, false, all.iter()).unwrap_err(), "two");
+        turn.take(&two, true, all.iter()).unwrap();
         let older = object("zero", 0, "Rebalancing");
         let all = [older.clone(), two.clone()];
-        assert_eq!(turn.take(&two, all.iter()).unwrap_err(), "zero");
-        turn.take(&older, all.iter()).unwrap();
+        assert_eq!(turn.take(&two, true, all.iter()).unwrap_err(), "zero");
+        turn.take(&older, true, all.iter()).unwrap();
     }
 }

@@ -34,7 +34,10 @@ pub(crate) async fn run(
         .modify(|object| kube::ResourceExt::managed_fields_mut(object).clear())
         .reflect(writer)
         .applied_objects()
-        .predicate_filter(predicates::generation, kube::runtime::PredicateConfig::default());
+        .predicate_filter(
+            predicates::generation,
+            kube::runtime::PredicateConfig::default(),
+        );
     let shared = Arc::new(Shared {
         context,
         all: reader.clone(),

@@ -245,7 +245,10 @@ async fn defaults_are_filled_in_and_every_example_is_accepted() {
             ..PostParams::default()
         };
         if example.types.as_ref().unwrap().kind == "ShardRebalance" {
-            raw_rebalances(&world).create(&params, &example).await.unwrap();
+            raw_rebalances(&world)
+                .create(&params, &example)
+                .await
+                .unwrap();
             continue;
         }
         example.metadata.namespace = Some(world.namespace.clone());
@@ -268,14 +271,35 @@ async fn a_rebalance_that_contradicts_itself_or_changes_its_goal_is_refused() {
     let params = PostParams::default();
     for (spec, message) in [
         (json!({ "mode": "Shuffle" }), "spec.mode"),
-        (json!({ "mode": "Balance", "node": "a:5432" }), "Balance has none"),
-        (json!({ "mode": "DrainNode" }), "DrainNode and PinEvents need node"),
+        (
+            json!({ "mode": "Balance", "node": "a:5432" }),
+            "Balance has none",
+        ),
+        (
+            json!({ "mode": "DrainNode" }),
+            "DrainNode and PinEvents need node",
+        ),
         (json!({ "mode": "DrainNode", "node": "a" }), "spec.node"),
-        (json!({ "mode": "PinEvents", "node": "a:5432" }), "PinEvents needs events"),
-        (json!({ "mode": "PinEvents", "node": "a:5432", "events": ["demo"] }), "spec.events[0]"),
-        (json!({ "mode": "Balance", "timeout": "25h" }), "timeout may be at most 24h"),
-        (json!({ "mode": "Balance", "timeout": "soon" }), "spec.timeout"),
-        (json!({ "mode": "Balance", "transferMode": "Carry" }), "spec.transferMode"),
+        (
+            json!({ "mode": "PinEvents", "node": "a:5432" }),
+            "PinEvents needs events",
+        ),
+        (
+            json!({ "mode": "PinEvents", "node": "a:5432", "events": ["demo"] }),
+            "spec.events[0]",
+        ),
+        (
+            json!({ "mode": "Balance", "timeout": "25h" }),
+            "timeout may be at most 24h",
+        ),
+        (
+            json!({ "mode": "Balance", "timeout": "soon" }),
+            "spec.timeout",
+        ),
+        (
+            json!({ "mode": "Balance", "transferMode": "Carry" }),
+            "spec.transferMode",
+        ),
     ] {
         let said = api.create(&params, &object(&spec)).await.unwrap_err();
         let said = said.to_string();
@@ -295,7 +319,10 @@ async fn a_rebalance_that_contradicts_itself_or_changes_its_goal_is_refused() {
         .await
         .unwrap();
     for (spec, message) in [
-        (json!({ "mode": "Balance", "node": null }), "mode never changes"),
+        (
+            json!({ "mode": "Balance", "node": null }),
+            "mode never changes",
+        ),
         (json!({ "node": "b:5432" }), "node never changes"),
         (json!({ "events": ["default/demo"] }), "events never change"),
     ] {

@@ -38,9 +38,7 @@ pub use events::{CategoryRow, EventRow, EventShard};
 pub use feeds::{FeedShard, StockFeed};
 pub use marks::{EventMark, StockMark};
 pub use migrate::Migrated;
-pub use moves::{
-    Moved, Placement, PlacementNode, PlacementStock, Placements, ShardMove, Transfer,
-};
+pub use moves::{Moved, Placement, PlacementNode, PlacementStock, Placements, ShardMove, Transfer};
 pub use orders::{OrderCursor, OrderFilter, OrderPage};
 pub use settings::DatabaseSettings;
 pub use shards::{NewStockShard, SeedCategory, SeedView, StockShardRow};

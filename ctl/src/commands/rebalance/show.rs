@@ -4,9 +4,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{DynamicObject, ObjectList};
 use serde::de::DeserializeOwned;
-use ticket_crds::{
-    ConditionType, MoveStatus, RebalancePhase, RebalanceSpec, RebalanceStatus,
-};
+use ticket_crds::{ConditionType, MoveStatus, RebalancePhase, RebalanceSpec, RebalanceStatus};
 
 use crate::output::{Document, Table, age, known};
 

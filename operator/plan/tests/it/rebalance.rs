@@ -159,7 +159,12 @@ fn what_cannot_be_reached_is_refused_as_a_whole() {
 fn what_is_not_on_sale_moves_first_even_when_forced() {
     let live = cluster(
         &["a", "b"],
-        &[("a", &["live"]), ("a", &["live"]), ("a", &["one"]), ("a", &["one"])],
+        &[
+            ("a", &["live"]),
+            ("a", &["live"]),
+            ("a", &["one"]),
+            ("a", &["one"]),
+        ],
     );
     let moves = planned(&Goal::Balance, true, &live);
     let moved: Vec<i32> = moves.iter().map(|one| one.range.low).collect();
@@ -250,7 +255,10 @@ fn spreads(cluster: &Cluster) -> BTreeMap<EventName, usize> {
             .collect();
         difference(&counts)
     };
-    names.into_iter().map(|name| (name.clone(), of(name))).collect()
+    names
+        .into_iter()
+        .map(|name| (name.clone(), of(name)))
+        .collect()
 }
 
 fn difference(counts: &[usize]) -> usize {

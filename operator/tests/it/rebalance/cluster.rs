@@ -148,7 +148,9 @@ impl Stage {
     }
 
     pub(super) async fn sql(&self) -> PgConnection {
-        PgConnection::connect(&self.world.database_url).await.unwrap()
+        PgConnection::connect(&self.world.database_url)
+            .await
+            .unwrap()
     }
 }
 

@@ -113,21 +113,34 @@ async fn a_worker_that_is_killed_is_waited_for() {
     let workers = stage.workers().await;
     stage.skew(&workers[0]).await;
     let operator = stage.start();
-    stage.create("drain", json!({ "mode": "DrainNode", "node": workers[0] })).await;
+    stage
+        .create("drain", json!({ "mode": "DrainNode", "node": workers[0] }))
+        .await;
     stage.phase("drain", RebalancePhase::Proposed).await;
     stage.change("drain", json!({ "approve": true })).await;
     stage
-        .status("drain", "a shard has moved", |it| it.progress.is_some_and(|it| it.done >= 2))
+        .status("drain", "a shard has moved", |it| {
+            it.progress.is_some_and(|it| it.done >= 2)
+        })
         .await;
     server.worker_mut(1).unwrap().kill().await.unwrap();
     let waits = stage
         .status("drain", "it says what it waits for", |it| {
-            it.last_error.as_ref().is_some_and(|error| error.code == "node-down")
+            it.last_error
+                .as_ref()
+                .is_some_and(|error| error.code == "node-down")
         })
         .await;
     assert_eq!(waits.phase, Some(RebalancePhase::Rebalancing));
-    let one = waits.moves.iter().find(|it| it.state == MoveState::Pending).unwrap();
-    assert!(one.retries >= 1 && one.message.as_ref().unwrap().contains(&workers[1]), "{one:?}");
+    let one = waits
+        .moves
+        .iter()
+        .find(|it| it.state == MoveState::Pending)
+        .unwrap();
+    assert!(
+        one.retries >= 1 && one.message.as_ref().unwrap().contains(&workers[1]),
+        "{one:?}"
+    );
     server.restart().await.unwrap();
     let done = stage.phase("drain", RebalancePhase::Completed).await;
     assert!(done.last_error.is_none());
@@ -145,11 +158,15 @@ async fn a_coordinator_that_is_killed_is_waited_for() {
     let workers = stage.workers().await;
     stage.skew(&workers[0]).await;
     let operator = stage.start();
-    stage.create("drain", json!({ "mode": "DrainNode", "node": workers[0] })).await;
+    stage
+        .create("drain", json!({ "mode": "DrainNode", "node": workers[0] }))
+        .await;
     stage.phase("drain", RebalancePhase::Proposed).await;
     stage.change("drain", json!({ "approve": true })).await;
     stage
-        .status("drain", "a shard has moved", |it| it.progress.is_some_and(|it| it.done >= 2))
+        .status("drain", "a shard has moved", |it| {
+            it.progress.is_some_and(|it| it.done >= 2)
+        })
         .await;
     server.kill().await.unwrap();
     until("it is said", async || {
@@ -159,7 +176,14 @@ async fn a_coordinator_that_is_killed_is_waited_for() {
     .await;
     server.restart().await.unwrap();
     stage.phase("drain", RebalancePhase::Completed).await;
-    assert!(stage.placements().await.shards.iter().all(|it| it.node == workers[1]));
+    assert!(
+        stage
+            .placements()
+            .await
+            .shards
+            .iter()
+            .all(|it| it.node == workers[1])
+    );
     stage.assert_clean().await;
     operator.stop().await;
     stage.clear().await;

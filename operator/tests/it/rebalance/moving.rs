@@ -31,8 +31,15 @@ async fn a_skew_is_balanced_and_a_second_plan_has_nothing_to_do() {
     assert_eq!(ready(&done), ("True", "Ready"));
     let progress = done.progress.unwrap();
     assert_eq!(usize::try_from(progress.done).unwrap(), total / 2);
-    assert_eq!((progress.done, progress.bytes_done), (progress.total, progress.bytes));
-    assert!(done.moves.iter().all(|it| it.state == MoveState::Done && it.took_ms.is_some()));
+    assert_eq!(
+        (progress.done, progress.bytes_done),
+        (progress.total, progress.bytes)
+    );
+    assert!(
+        done.moves
+            .iter()
+            .all(|it| it.state == MoveState::Done && it.took_ms.is_some())
+    );
     let held = stage.held().await;
     assert!(held[0].abs_diff(held[1]) <= 1, "{held:?}");
     stage.assert_clean().await;
@@ -41,11 +48,21 @@ async fn a_skew_is_balanced_and_a_second_plan_has_nothing_to_do() {
     let again = stage.phase("again", RebalancePhase::Completed).await;
     assert!(again.moves.is_empty());
     // Approving, or stopping, what is completed changes nothing.
-    stage.change("again", json!({ "approve": true, "stop": true })).await;
+    stage
+        .change("again", json!({ "approve": true, "stop": true }))
+        .await;
     let again = stage.phase("again", RebalancePhase::Completed).await;
     assert_eq!(ready(&again), ("True", "Ready"));
-    for reason in ["RebalanceProposed", "RebalanceStarted", "ShardMoved", "RebalanceCompleted"] {
-        assert!(stage.told("balance").await.contains(&reason.to_owned()), "{reason}");
+    for reason in [
+        "RebalanceProposed",
+        "RebalanceStarted",
+        "ShardMoved",
+        "RebalanceCompleted",
+    ] {
+        assert!(
+            stage.told("balance").await.contains(&reason.to_owned()),
+            "{reason}"
+        );
     }
     operator.stop().await;
     stage.clear().await;
@@ -59,7 +76,12 @@ async fn a_drained_worker_is_empty_and_takes_nothing_new() {
     stage.event("one", 4, false).await;
     let workers = stage.workers().await;
     let operator = stage.start();
-    approve(&stage, "drain", json!({ "mode": "DrainNode", "node": workers[1] })).await;
+    approve(
+        &stage,
+        "drain",
+        json!({ "mode": "DrainNode", "node": workers[1] }),
+    )
+    .await;
     stage.phase("drain", RebalancePhase::Completed).await;
     let placements = stage.placements().await;
     assert!(placements.shards.iter().all(|it| it.node == workers[0]));
@@ -68,10 +90,14 @@ async fn a_drained_worker_is_empty_and_takes_nothing_new() {
     stage.assert_clean().await;
 
     // Nowhere to go, not to the coordinator either.
-    stage.create("last", json!({ "mode": "DrainNode", "node": workers[0] })).await;
+    stage
+        .create("last", json!({ "mode": "DrainNode", "node": workers[0] }))
+        .await;
     let last = stage.phase("last", RebalancePhase::Failed).await;
     assert_eq!(ready(&last), ("False", "NoTargetNode"));
-    stage.create("nobody", json!({ "mode": "DrainNode", "node": "nobody:1" })).await;
+    stage
+        .create("nobody", json!({ "mode": "DrainNode", "node": "nobody:1" }))
+        .await;
     let nobody = stage.phase("nobody", RebalancePhase::Failed).await;
     assert_eq!(ready(&nobody), ("False", "NodeUnknown"));
     operator.stop().await;
@@ -145,7 +171,9 @@ async fn what_was_approved_but_is_not_true_any_more_is_planned_again() {
     stage.skew(&workers[0]).await;
     let operator = stage.start();
     // Approved before anybody saw a plan: it does not count.
-    stage.create("balance", json!({ "mode": "Balance", "approve": true })).await;
+    stage
+        .create("balance", json!({ "mode": "Balance", "approve": true }))
+        .await;
     let shown = stage.phase("balance", RebalancePhase::Proposed).await;
     assert_eq!(ready(&shown), ("False", "AwaitingApproval"));
     stage.change("balance", json!({ "approve": false })).await;
@@ -155,7 +183,9 @@ async fn what_was_approved_but_is_not_true_any_more_is_planned_again() {
     let before = stage.placements().await.shards;
     stage.change("balance", json!({ "approve": true })).await;
     let again = stage
-        .status("balance", "it is planned again", |it| it.moves != shown.moves)
+        .status("balance", "it is planned again", |it| {
+            it.moves != shown.moves
+        })
         .await;
     assert_eq!(again.phase, Some(RebalancePhase::Proposed));
     assert_eq!(ready(&again), ("False", "PlanStale"));
@@ -179,19 +209,31 @@ async fn a_stop_ends_it_and_a_resume_goes_on_where_it_stood() {
     stage.skew(&workers[0]).await;
     let operator = stage.start();
     // Stopping what is not under way is said, and starts nothing.
-    stage.create("pin", json!({ "mode": "DrainNode", "node": workers[0], "stop": true })).await;
+    stage
+        .create(
+            "pin",
+            json!({ "mode": "DrainNode", "node": workers[0], "stop": true }),
+        )
+        .await;
     let proposed = stage.phase("pin", RebalancePhase::Proposed).await;
     assert_eq!(ready(&proposed), ("False", "NothingToStop"));
-    stage.change("pin", json!({ "stop": false, "approve": true })).await;
+    stage
+        .change("pin", json!({ "stop": false, "approve": true }))
+        .await;
     let begun = stage
-        .status("pin", "a shard has moved", |it| it.progress.is_some_and(|it| it.done >= 2))
+        .status("pin", "a shard has moved", |it| {
+            it.progress.is_some_and(|it| it.done >= 2)
+        })
         .await;
     assert!(begun.eta.is_some(), "{begun:?}");
     stage.change("pin", json!({ "stop": true })).await;
     let stopped = stage.phase("pin", RebalancePhase::Stopped).await;
     assert_eq!(ready(&stopped), ("False", "RebalanceStopped"));
     let progress = stopped.progress.unwrap();
-    assert!(progress.done < progress.total, "it was over before it could be stopped");
+    assert!(
+        progress.done < progress.total,
+        "it was over before it could be stopped"
+    );
     assert!(stopped.moves.iter().all(|it| it.state != MoveState::Moving));
     stage.assert_clean().await;
     // Nothing goes on by itself.
@@ -205,7 +247,14 @@ async fn a_stop_ends_it_and_a_resume_goes_on_where_it_stood() {
     let first = usize::try_from(progress.done).unwrap();
     // What was done stays as it was.
     assert_eq!(done.moves[..first], stopped.moves[..first]);
-    assert!(stage.placements().await.shards.iter().all(|it| it.node == workers[1]));
+    assert!(
+        stage
+            .placements()
+            .await
+            .shards
+            .iter()
+            .all(|it| it.node == workers[1])
+    );
     operator.stop().await;
     stage.clear().await;
 }
@@ -218,7 +267,12 @@ async fn one_goes_on_at_a_time_and_the_other_says_what_it_waits_for() {
     stage.event("one", 12, false).await;
     let workers = stage.workers().await;
     let operator = stage.start();
-    approve(&stage, "first", json!({ "mode": "DrainNode", "node": workers[0] })).await;
+    approve(
+        &stage,
+        "first",
+        json!({ "mode": "DrainNode", "node": workers[0] }),
+    )
+    .await;
     stage.phase("first", RebalancePhase::Rebalancing).await;
     let events = vec![format!("{}/one", stage.world.namespace)];
     let spec = json!({ "mode": "PinEvents", "node": workers[1], "events": events });
@@ -239,7 +293,10 @@ async fn one_goes_on_at_a_time_and_the_other_says_what_it_waits_for() {
     // What the first has brought is done; what it has not is moved, or planned again.
     stage
         .status("second", "it has its turn", |it| {
-            matches!(it.phase, Some(RebalancePhase::Completed | RebalancePhase::Proposed))
+            matches!(
+                it.phase,
+                Some(RebalancePhase::Completed | RebalancePhase::Proposed)
+            )
         })
         .await;
     operator.stop().await;

@@ -47,7 +47,8 @@ async fn plain_postgres_says_that_it_needs_citus_and_what_to_do() {
     let row: Vec<&str> = row.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(row[..3], [name.as_str(), "Balance", "Failed"]);
     assert!(row.contains(&"NeedsCitus"), "{row:?}");
-    let object: Value = serde_json::from_str(&kubectl(&["get", "tksr", &name, "-o", "json"])).unwrap();
+    let object: Value =
+        serde_json::from_str(&kubectl(&["get", "tksr", &name, "-o", "json"])).unwrap();
     assert_eq!(object["status"]["lastError"]["code"], "needs-citus");
 
     // Approving what could not be planned changes nothing but the generation that was looked at.

@@ -36,7 +36,12 @@ struct Sold {
 }
 
 /// Sells until `stop`, each order once, and keeps what was decided.
-async fn sell(ledger: Ledger, event: EventId, shard: StockShardId, stop: CancellationToken) -> Sold {
+async fn sell(
+    ledger: Ledger,
+    event: EventId,
+    shard: StockShardId,
+    stop: CancellationToken,
+) -> Sold {
     let mut sold = Sold {
         shard,
         orders: 0,
@@ -163,7 +168,10 @@ async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
         let counts = shard.counts;
         assert_eq!(counts.held, sold.reserved);
         assert_eq!(counts.capacity, i64::from(CAPACITY));
-        assert_eq!(counts.capacity, counts.available + counts.held + counts.sold);
+        assert_eq!(
+            counts.capacity,
+            counts.available + counts.held + counts.sold
+        );
         assert!(counts.available >= 0);
         let (orders, reserved): (i64, i64) = sqlx::query_as(
             "SELECT count(*), count(*) FILTER (WHERE state = $2) FROM orders WHERE stock_shard_id = $1",
@@ -173,7 +181,10 @@ async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
         .fetch_one(&mut sql)
         .await
         .unwrap();
-        assert_eq!((u128::try_from(orders).unwrap(), reserved), (sold.orders, sold.reserved));
+        assert_eq!(
+            (u128::try_from(orders).unwrap(), reserved),
+            (sold.orders, sold.reserved)
+        );
         assert_eq!(shard.node, workers[1]);
     }
 
