@@ -52,14 +52,9 @@ pub(crate) async fn approve(
     // An approval counts if it is newer than the plan: one that was there before is taken back first.
     let mut version = object.metadata.resource_version.clone();
     if spec.is_some_and(|spec| spec.approve) {
-        let taken = patch(
-            &api,
-            name,
-            version.as_deref(),
-            &json!({ "approve": false }),
-            clients,
-        );
-        version = taken.await?.metadata.resource_version;
+        let back = json!({ "approve": false });
+        let taken = patch(&api, name, version.as_deref(), &back, clients).await?;
+        version = taken.metadata.resource_version;
     }
     // With the version, what is approved is what was looked at just now.
     let wish = json!({ "approve": true, "stop": false });
