@@ -116,7 +116,7 @@ fn planned(event: &TicketEvent) -> anyhow::Result<Planned> {
     })
 }
 
-/// What a step adds to the servers for as long as the event is there; empty where it adds nothing.
+/// What a step adds to the servers for as long as the event is there, or what it takes from buyers; empty where it does neither.
 fn cost(step: &Step) -> String {
     match step {
         Step::CreateTopic {
@@ -137,8 +137,10 @@ fn cost(step: &Step) -> String {
         }
         Step::CreateStockShards { shards, .. } => format!("{} ledger rows", shards.len()),
         Step::WriteEvent { settings } => format!("{} ledger rows", settings.categories.len() + 1),
+        Step::RequireWarmUp { .. } => "the sale waits for a warm-up".to_owned(),
         Step::SetTopicConfig { .. }
         | Step::SeedStock { .. }
+        | Step::AdjustStock { .. }
         | Step::Blocked { .. }
         | Step::DeleteTopic { .. }
         | Step::CloseSales

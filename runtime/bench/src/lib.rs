@@ -13,6 +13,7 @@
 //! - [`sandbox`]: payments of the payment sandbox on one core.
 //! - [`baselines`]: what single parts of the path do alone.
 //! - [`ledger`]: orders per second of the ledger path beside the naive transaction.
+//! - [`citus`]: the same calls of the ledger on plain PostgreSQL and on Citus.
 //! - `costs`: what each path costs most, and what was tried.
 //! - [`growth`]: does an order cost the same when there is more of everything?
 //! - [`together`]: everything at once.
@@ -25,6 +26,7 @@ pub mod baselines;
 pub mod campaign;
 pub mod chaos;
 pub mod check;
+pub mod citus;
 pub mod cli;
 mod costs;
 pub mod cpu;

@@ -27,6 +27,7 @@ use serde_json::{Map, Value, json};
 use ticket_testkit::{Citus, workspace_dir};
 
 use crate::baselines;
+use crate::citus;
 use crate::growth;
 use crate::http;
 use crate::ledger;
@@ -56,6 +57,7 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
     measures.extend(together::measures(plan));
     measures.extend(growth::measures(plan));
     measures.extend(loss::measures(plan));
+    measures.extend(citus::measures(plan));
     measures.extend(memory::measures(plan));
     measures
 }

@@ -15,7 +15,6 @@ use ticket_core::{
     Adjustment, CategoryName, Epoch, EventId, InvalidId, StockCounts, StockShardId, StockSource,
 };
 
-use crate::apply::is_gone;
 use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
 
@@ -142,7 +141,8 @@ impl Ledger {
         match answer {
             Ok(columns) => Ok(columns.into_adjusted()),
             Err(cause) => {
-                if is_gone(&mut connection, shard, &cause).await? {
+                drop(connection);
+                if self.is_gone(shard, &cause).await? {
                     return Err(LedgerError::UnknownShard { shard });
                 }
                 Err(LedgerError::Adjust { shard, cause })

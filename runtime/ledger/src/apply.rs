@@ -75,38 +75,39 @@ impl Ledger {
     /// done twice, and the answer has every order's row as it is now.
     pub async fn apply(&self, batch: &ShardBatch) -> Result<Applied> {
         let arguments = Arguments::new(batch)?;
-        let mut connection = self.acquire().await?;
+        let mut connection = self.acquire_near(batch.shard).await?;
         let cause = match arguments.call(batch, &mut connection).await {
             Ok(answer) => return answer.into_applied(&arguments),
             Err(cause) => cause,
         };
-        if is_gone(&mut connection, batch.shard, &cause).await? {
+        // It may have moved, or its node may be gone: the next call looks again.
+        self.routes().forget(batch.shard);
+        drop(connection);
+        if self.is_gone(batch.shard, &cause).await? {
             return Err(LedgerError::UnknownShard { shard: batch.shard });
         }
         Err(failed(batch, cause))
     }
-}
 
-/// Did the function miss the row of the stock shard, and for good? One that is on its way to another node is still in the
-/// catalog on the coordinator.
-pub(crate) async fn is_gone(
-    connection: &mut sqlx::PgConnection,
-    shard: StockShardId,
-    cause: &sqlx::Error,
-) -> Result<bool> {
-    if !is_not_here(cause) {
-        return Ok(false);
+    /// Did the function miss the row of the stock shard, and for good? One that is on its way to another node is still in the
+    /// catalog, which is on the coordinator.
+    pub(crate) async fn is_gone(&self, shard: StockShardId, cause: &sqlx::Error) -> Result<bool> {
+        if !is_not_here(cause) {
+            return Ok(false);
+        }
+        let mut connection = self.acquire().await?;
+        let is_known: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM shard_catalog WHERE stock_shard_id = $1)",
+        )
+        .bind(shard.get())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "the shard catalog",
+            cause,
+        })?;
+        Ok(!is_known)
     }
-    let is_known: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM shard_catalog WHERE stock_shard_id = $1)")
-            .bind(shard.get())
-            .fetch_one(connection)
-            .await
-            .map_err(|cause| LedgerError::Read {
-                what: "the shard catalog",
-                cause,
-            })?;
-    Ok(!is_known)
 }
 
 fn failed(batch: &ShardBatch, cause: sqlx::Error) -> LedgerError {

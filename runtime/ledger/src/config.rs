@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use secrecy::SecretString;
 
 /// Connections per process. The database's cores set the limit, not the number of requests: batches keep few busy.
@@ -23,7 +24,9 @@ pub struct LedgerConfig {
     pub password: Option<SecretString>,
     /// TLS that the address does not ask for itself.
     pub tls: Option<LedgerTls>,
-    /// Connections of this process at most.
+    /// Which way batches go on Citus.
+    pub routing: Routing,
+    /// Connections of this process at most, to each node.
     pub connections_max: u32,
     /// Longest wait for a connection.
     pub acquire_timeout: Duration,
@@ -31,6 +34,16 @@ pub struct LedgerConfig {
     pub statement_timeout: Duration,
     /// What the server calls us in `pg_stat_activity`.
     pub application_name: String,
+}
+
+/// Which way batches go on Citus. On plain `PostgreSQL` there is only one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Routing {
+    /// Straight to the worker that holds the stock shard; over the coordinator while that cannot be reached.
+    #[default]
+    Owner,
+    /// Always over the coordinator, for networks in which only that can be reached.
+    Coordinator,
 }
 
 /// TLS to the server, as `sslmode=verify-full`: its certificate must be valid and name the host. The files are read for
@@ -51,6 +64,7 @@ impl LedgerConfig {
             url: url.clone(),
             password: None,
             tls: None,
+            routing: Routing::default(),
             connections_max: CONNECTIONS_MAX,
             acquire_timeout: ACQUIRE_TIMEOUT,
             statement_timeout: STATEMENT_TIMEOUT,

@@ -1,4 +1,4 @@
-//! The handle of the ledger and its connections.
+//! The handle of the ledger and its connections to the address that it was given; `routes` decides about those to workers.
 
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,8 +10,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection, Postgres};
 use tokio::sync::OnceCell;
 
-use crate::config::LedgerConfig;
+use crate::config::{LedgerConfig, Routing};
 use crate::error::{LedgerError, Result};
+use crate::routes::{Address, Routes};
 
 /// A connection that was idle for longer is asked whether it lives before it is used: a round trip that the busy
 /// connections of the order's way do not pay, and a restarted server costs nobody an error.
@@ -32,35 +33,35 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Inner {
     pool: PgPool,
-    /// For connections of their own; the pool keeps its copy. Replaced when a secret is.
-    options: RwLock<PgConnectOptions>,
+    /// For connections of their own and to workers; pools keep their copies. Replaced when a secret is.
+    settings: RwLock<Settings>,
+    /// To the workers of a Citus cluster.
+    routes: Routes,
     /// Whether the tables are distributed; asked once, because it only changes by a migration.
     distributed: OnceCell<bool>,
+}
+
+/// What connections are made from.
+#[derive(Debug)]
+struct Settings {
+    /// What they have in common.
+    options: PgConnectOptions,
+    config: LedgerConfig,
 }
 
 impl Ledger {
     /// A handle. Nothing is sent: connections are made when they are needed, so this does not fail when the server is
     /// down. Must be called inside a Tokio runtime.
     pub fn connect(config: &LedgerConfig) -> Result<Self> {
-        let options = options_of(config)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(config.connections_max)
-            .acquire_timeout(config.acquire_timeout)
-            .idle_timeout(IDLE_TIMEOUT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > IDLE_BEFORE_PING {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(limited(&options, config));
+        let settings = Settings {
+            options: options_of(config)?,
+            config: config.clone(),
+        };
         Ok(Self {
             inner: Arc::new(Inner {
-                pool,
-                options: RwLock::new(options),
+                pool: settings.pool(settings.limited()),
+                settings: RwLock::new(settings),
+                routes: Routes::default(),
                 distributed: OnceCell::new(),
             }),
         })
@@ -69,15 +70,19 @@ impl Ledger {
     /// Makes new connections with `config` from now on, because a secret was replaced; the ones that are there go on.
     /// Limits of the pool stay as they are.
     pub fn reconfigure(&self, config: &LedgerConfig) -> Result<()> {
-        let options = options_of(config)?;
-        self.inner
-            .pool
-            .set_connect_options(limited(&options, config));
+        let settings = Settings {
+            options: options_of(config)?,
+            config: config.clone(),
+        };
+        self.inner.pool.set_connect_options(settings.limited());
+        for (address, pool) in self.inner.routes.pools() {
+            pool.set_connect_options(settings.limited_at(&address));
+        }
         *self
             .inner
-            .options
+            .settings
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = options;
+            .unwrap_or_else(PoisonError::into_inner) = settings;
         Ok(())
     }
 
@@ -128,9 +133,62 @@ impl Ledger {
         format!("{}:{}", options.get_host(), options.get_port())
     }
 
+    /// Which way batches go on Citus.
+    pub(crate) fn routing(&self) -> Routing {
+        let settings = self.inner.settings.read();
+        let settings = settings.unwrap_or_else(PoisonError::into_inner);
+        settings.config.routing
+    }
+
+    /// The ways to the workers.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.inner.routes
+    }
+
+    /// Connections to a worker, with the limits of the others. Nothing is sent yet.
+    pub(crate) fn pool_at(&self, worker: &Address) -> PgPool {
+        let settings = self.inner.settings.read();
+        let settings = settings.unwrap_or_else(PoisonError::into_inner);
+        settings.pool(settings.limited_at(worker))
+    }
+
     fn options(&self) -> PgConnectOptions {
-        let options = self.inner.options.read();
-        options.unwrap_or_else(PoisonError::into_inner).clone()
+        let settings = self.inner.settings.read();
+        let settings = settings.unwrap_or_else(PoisonError::into_inner);
+        settings.options.clone()
+    }
+}
+
+impl Settings {
+    /// Connections for statements that have a limit, made when they are needed.
+    fn pool(&self, options: PgConnectOptions) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(self.config.connections_max)
+            .acquire_timeout(self.config.acquire_timeout)
+            .idle_timeout(IDLE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > IDLE_BEFORE_PING {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options)
+    }
+
+    /// The same for a pool, whose statements have a limit.
+    fn limited(&self) -> PgConnectOptions {
+        let statement_ms = self.config.statement_timeout.as_millis().to_string();
+        self.options
+            .clone()
+            .options([("statement_timeout", statement_ms.as_str())])
+    }
+
+    /// The same for a pool to a worker.
+    fn limited_at(&self, worker: &Address) -> PgConnectOptions {
+        self.limited().host(&worker.host).port(worker.port)
     }
 }
 
@@ -157,14 +215,6 @@ fn options_of(config: &LedgerConfig) -> Result<PgConnectOptions> {
         }
     }
     Ok(options)
-}
-
-/// The same for the pool, whose statements have a limit.
-fn limited(options: &PgConnectOptions, config: &LedgerConfig) -> PgConnectOptions {
-    let statement_ms = config.statement_timeout.as_millis().to_string();
-    options
-        .clone()
-        .options([("statement_timeout", statement_ms.as_str())])
 }
 
 /// Is the extension there, and is `stock_shards` distributed?

@@ -21,7 +21,7 @@ struct Function {
     delegated_by: Option<&'static str>,
 }
 
-const FUNCTIONS: [Function; 4] = [
+const FUNCTIONS: [Function; 5] = [
     Function {
         signature: "order_next(smallint,smallint)",
         definition: include_str!("../functions/order_next.sql"),
@@ -43,6 +43,11 @@ const FUNCTIONS: [Function; 4] = [
         signature: "mark_stock(bigint,bigint)",
         definition: include_str!("../functions/mark_stock.sql"),
         delegated_by: Some("p_id"),
+    },
+    Function {
+        signature: "lock_warmup(uuid,bigint,smallint,text,text,interval,bigint)",
+        definition: include_str!("../functions/lock_warmup.sql"),
+        delegated_by: None,
     },
 ];
 

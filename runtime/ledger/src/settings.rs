@@ -7,7 +7,9 @@ use clap::Args;
 use secrecy::SecretString;
 use ticket_core::{SettingProblem, TlsFiles};
 
-use crate::config::{ACQUIRE_TIMEOUT, CONNECTIONS_MAX, LedgerConfig, LedgerTls, STATEMENT_TIMEOUT};
+use crate::config::{
+    ACQUIRE_TIMEOUT, CONNECTIONS_MAX, LedgerConfig, LedgerTls, Routing, STATEMENT_TIMEOUT,
+};
 
 /// Where the ledger is, and how it is talked to.
 #[derive(Debug, Clone, Args)]
@@ -38,7 +40,16 @@ pub struct DatabaseSettings {
     /// Key of our own certificate, PEM
     #[arg(long, env = "TICKET_DATABASE_TLS_KEY", value_name = "FILE")]
     pub database_tls_key: Option<PathBuf>,
-    /// Connections of this process, 1 to 200
+    /// Which way batches go on Citus: straight to the worker that holds the stock shard, or over the coordinator
+    #[arg(
+        long,
+        env = "TICKET_DATABASE_ROUTING",
+        value_enum,
+        default_value_t,
+        value_name = "WAY"
+    )]
+    pub database_routing: Routing,
+    /// Connections of this process to each node, 1 to 200
     #[arg(long, env = "TICKET_DATABASE_CONNECTIONS", default_value_t = CONNECTIONS_MAX, value_name = "NUMBER",
         value_parser = clap::value_parser!(u32).range(1..=200))]
     pub database_connections: u32,
@@ -67,6 +78,7 @@ impl DatabaseSettings {
                 ca,
                 client: (self.database_tls_cert.clone()).zip(self.database_tls_key.clone()),
             }),
+            routing: self.database_routing,
             connections_max: self.database_connections,
             acquire_timeout: Duration::from_millis(self.database_acquire_ms),
             statement_timeout: Duration::from_millis(self.database_statement_ms),

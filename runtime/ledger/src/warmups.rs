@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
+use sqlx::postgres::types::PgInterval;
 use sqlx::{Connection, FromRow, PgConnection};
 use ticket_core::{Epoch, EventId, InvalidId, StockShardId};
 use uuid::Uuid;
 
-use crate::apply::is_gone;
 use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
 use crate::events::next_change;
@@ -127,56 +127,24 @@ impl Ledger {
             what: "the warm-up lock",
             cause,
         };
+        let lasts =
+            PgInterval::try_from(wish.lasts).map_err(|cause| failed(sqlx::Error::Encode(cause)))?;
         let mut connection = self.acquire().await?;
-        let mut transaction = connection.begin().await.map_err(failed)?;
-        // Lets one writer of events in at a time, so that nothing below changes before the commit.
-        let change = next_change(&mut transaction).await.map_err(failed)?;
-        let found: Option<(i64, bool)> = sqlx::query_as(
-            "SELECT epoch, is_closed FROM events WHERE event_id = $1 AND opens_at IS NOT NULL",
+        let answer: LockColumns = sqlx::query_as(
+            "SELECT answer, event_epoch, lock_kind, lock_holder, lock_reason, lock_acquired_at, \
+             lock_expires_at FROM lock_warmup($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(event.0)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        let Some((epoch, is_closed)) = found else {
-            return Err(LedgerError::UnknownEvent { event });
-        };
-        if is_closed {
-            return Ok(LockAnswer::Closed);
-        }
-        if wish.seen.is_some_and(|seen| seen.0 != epoch) {
-            return Ok(LockAnswer::Newer(Epoch(epoch)));
-        }
-        sqlx::query(
-            "UPDATE warmups SET finished_at = clock_timestamp(), result = 'expired' \
-             WHERE event_id = $1 AND finished_at IS NULL AND expires_at <= clock_timestamp()",
-        )
-        .bind(event.0)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        if let Some(held) = live(&mut transaction, event).await? {
-            return Ok(LockAnswer::Held(held));
-        }
-        let epoch = raise(&mut transaction, event, change)
-            .await
-            .map_err(failed)?;
-        let row: WarmupColumns = sqlx::query_as(
-            "INSERT INTO warmups (event_id, epoch, kind, holder, reason, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6)) \
-             RETURNING event_id, epoch, kind, holder, reason, acquired_at, expires_at, finished_at, result",
-        )
-        .bind(event.0)
-        .bind(epoch)
+        .bind(wish.seen.map(|seen| seen.0))
         .bind(wish.kind.number())
         .bind(wish.holder)
         .bind(wish.reason)
-        .bind(wish.lasts.as_secs_f64())
-        .fetch_one(&mut *transaction)
+        .bind(lasts)
+        .bind(WARMUPS_KEPT)
+        .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(LockAnswer::Taken(row.into_warmup()?))
+        answer.into_answer(event)
     }
 
     /// The lock lasts that long from now. False if it was lost: it has run out, or somebody broke it.
@@ -323,7 +291,8 @@ impl Ledger {
         match answer {
             Ok(epoch) => Ok(Epoch(epoch)),
             Err(cause) => {
-                if is_gone(&mut connection, shard, &cause).await? {
+                drop(connection);
+                if self.is_gone(shard, &cause).await? {
                     return Err(LedgerError::UnknownShard { shard });
                 }
                 Err(LedgerError::Write {
@@ -404,6 +373,49 @@ async fn finish(connection: &mut PgConnection, held: &Warmup, result: &str) -> R
         cause,
     })?;
     Ok(done.rows_affected() == 1)
+}
+
+/// The answer of `lock_warmup`.
+#[derive(FromRow)]
+struct LockColumns {
+    answer: String,
+    event_epoch: Option<i64>,
+    lock_kind: Option<i16>,
+    lock_holder: Option<String>,
+    lock_reason: Option<String>,
+    lock_acquired_at: Option<SqlTimestamp>,
+    lock_expires_at: Option<SqlTimestamp>,
+}
+
+impl LockColumns {
+    fn into_answer(self, event: EventId) -> Result<LockAnswer> {
+        let odd = LedgerError::Answer {
+            why: "lock_warmup says something new",
+        };
+        match (self.answer.as_str(), self.event_epoch) {
+            ("unknown", _) => Err(LedgerError::UnknownEvent { event }),
+            ("closed", _) => Ok(LockAnswer::Closed),
+            ("newer", Some(epoch)) => Ok(LockAnswer::Newer(Epoch(epoch))),
+            ("held", Some(_)) => Ok(LockAnswer::Held(self.into_warmup(event).ok_or(odd)??)),
+            ("taken", Some(_)) => Ok(LockAnswer::Taken(self.into_warmup(event).ok_or(odd)??)),
+            _ => Err(odd),
+        }
+    }
+
+    fn into_warmup(self, event: EventId) -> Option<Result<Warmup>> {
+        let row = WarmupColumns {
+            event_id: event.0,
+            epoch: self.event_epoch?,
+            kind: self.lock_kind?,
+            holder: self.lock_holder?,
+            reason: self.lock_reason,
+            acquired_at: self.lock_acquired_at?,
+            expires_at: self.lock_expires_at?,
+            finished_at: None,
+            result: None,
+        };
+        Some(row.into_warmup())
+    }
 }
 
 #[derive(FromRow)]

@@ -138,6 +138,8 @@ impl RedisServer {
                 set("--cluster-enabled", "yes");
                 set("--cluster-port", &peer.port.to_string());
                 set("--cluster-node-timeout", CLUSTER_NODE_TIMEOUT_MS);
+                // By default a primary waits 5 s for more replicas before it sends its data to the first.
+                set("--repl-diskless-sync-delay", "0");
                 peer_port = Some(peer);
             }
         }
@@ -248,7 +250,7 @@ pub struct RedisCluster {
 
 impl RedisCluster {
     /// Starts `primaries` nodes with `replicas` more behind each, and waits until every node says that the cluster is
-    /// whole.
+    /// whole and every replica has its primary's data: one that never had any does not take over.
     pub async fn start(name: &str, primaries: usize, replicas: usize) -> Result<Self> {
         let mut nodes = Vec::new();
         for number in 0..primaries * (replicas + 1) {
@@ -355,31 +357,44 @@ impl RedisCluster {
             let id: String = ask(primary, redis::cmd("CLUSTER").arg("MYID")).await?;
             ask::<String>(node, redis::cmd("CLUSTER").arg("REPLICATE").arg(id)).await?;
         }
-        self.until(&[&all, "cluster_state:ok", "cluster_slots_ok:16384"])
-            .await
+        let whole = [&all, "cluster_state:ok", "cluster_slots_ok:16384"];
+        self.until(&whole).await?;
+        let replicas = self.nodes.get(primaries..).unwrap_or_default();
+        let replication = || redis::cmd("INFO").arg("replication").clone();
+        until(replicas, replication, &["master_link_status:up"]).await
     }
 
     /// Waits until every node says all of `lines` in `CLUSTER INFO`.
     async fn until(&self, lines: &[&str]) -> Result<()> {
-        let started = Instant::now();
-        for node in &self.nodes {
-            loop {
-                let info: String = ask(node, redis::cmd("CLUSTER").arg("INFO")).await?;
-                let says = |line: &&str| info.lines().any(|said| said.trim() == *line);
-                if lines.iter().all(says) {
-                    break;
-                }
-                if started.elapsed() > CLUSTER_LIMIT {
-                    return Err(TestkitError::Command {
-                        what: "joining a Redis Cluster".to_owned(),
-                        output: info,
-                    });
-                }
-                tokio::time::sleep(LOOK_INTERVAL).await;
-            }
-        }
-        Ok(())
+        let info = || redis::cmd("CLUSTER").arg("INFO").clone();
+        until(&self.nodes, info, lines).await
     }
+}
+
+/// Waits until each of these nodes says all of `lines` when it is asked.
+async fn until(
+    nodes: &[RedisServer],
+    question: impl Fn() -> redis::Cmd,
+    lines: &[&str],
+) -> Result<()> {
+    let started = Instant::now();
+    for node in nodes {
+        loop {
+            let info: String = ask(node, &question()).await?;
+            let says = |line: &&str| info.lines().any(|said| said.trim() == *line);
+            if lines.iter().all(says) {
+                break;
+            }
+            if started.elapsed() > CLUSTER_LIMIT {
+                return Err(TestkitError::Command {
+                    what: "joining a Redis Cluster".to_owned(),
+                    output: info,
+                });
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+    Ok(())
 }
 
 /// Is this line of `CLUSTER NODES` about a primary on `port` that has `slot`?

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sqlx::PgConnection;
 use ticket_core::ErrorClass;
 use ticket_ledger::{Ledger, LedgerConfig};
 
@@ -38,12 +39,7 @@ async fn a_call_whose_connection_was_cut_is_applied_once_when_it_is_repeated(db:
             async move { victim.apply(&batch).await }
         });
         tokio::time::sleep(CUT_STEP * cut).await;
-        sqlx::query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'",
-        )
-        .execute(&mut sql)
-        .await
-        .unwrap();
+        end_sessions(&mut sql).await;
         if let Err(error) = call.await.unwrap() {
             cut_calls += 1;
             let class = error.class();
@@ -64,6 +60,25 @@ async fn a_call_whose_connection_was_cut_is_applied_once_when_it_is_repeated(db:
     assert!(cut_calls > 0, "no call was cut: the test shows nothing");
     let view = db.ledger.audit_view(event, second(0)).await.unwrap();
     assert!(view.shards[0].adds_up(), "{view:?}");
+}
+
+/// Ends the victim's sessions, on Citus those with workers, too: its calls go there directly.
+async fn end_sessions(sql: &mut PgConnection) {
+    const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                       WHERE application_name = 'victim'";
+    sqlx::query(CUT).execute(&mut *sql).await.unwrap();
+    let is_citus: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')")
+            .fetch_one(&mut *sql)
+            .await
+            .unwrap();
+    if is_citus {
+        sqlx::query("SELECT run_command_on_workers($1)")
+            .bind(CUT)
+            .execute(&mut *sql)
+            .await
+            .unwrap();
+    }
 }
 
 async fn a_statement_that_is_broken_off_is_ambiguous(db: TestLedger) {

@@ -1,0 +1,170 @@
+//! Which node a stock shard's calls go to. On Citus they go straight to the worker that holds the stock shard: one hop less, and
+//! no coordinator that every order has to pass. A route that is old or wrong is slow, never wrong, because every node passes a
+//! call on to where the rows are. It does not know what is called.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgPool;
+use sqlx::{PgConnection, Postgres};
+use ticket_core::StockShardId;
+use tracing::warn;
+
+use crate::config::Routing;
+use crate::connect::Ledger;
+use crate::error::{LedgerError, Result};
+
+/// Routes that are remembered. Far more than one process serves; beyond it all are asked for again.
+const ROUTES_MAX: usize = 16_384;
+
+/// How long calls take the way over the coordinator after a worker could not be reached: it may be down, or reachable from
+/// the coordinator only, and finding out costs as long as a connection may take.
+const DETOUR_FOR: Duration = Duration::from_secs(10);
+
+/// A worker, as the coordinator knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Address {
+    /// Name or IP address.
+    pub(crate) host: String,
+    /// Its port.
+    pub(crate) port: u16,
+}
+
+/// What is known of the ways. Shared by all clones of a ledger.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    owners: HashMap<StockShardId, Address>,
+    workers: HashMap<Address, Worker>,
+}
+
+#[derive(Debug, Clone)]
+struct Worker {
+    pool: PgPool,
+    /// Not reached then.
+    failed_at: Option<Instant>,
+}
+
+impl Routes {
+    fn owner(&self, shard: StockShardId) -> Option<Address> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.owners.get(&shard).cloned()
+    }
+
+    /// The next call of this stock shard asks where it is. Called after every error: the shard may have moved.
+    pub(crate) fn forget(&self, shard: StockShardId) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.owners.remove(&shard);
+    }
+
+    fn learn(&self, shard: StockShardId, owner: Address) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.owners.len() >= ROUTES_MAX {
+            known.owners.clear();
+        }
+        known.owners.insert(shard, owner);
+    }
+
+    /// The connections to a worker; `None` while calls take the detour.
+    fn pool(&self, owner: &Address, make: impl FnOnce() -> PgPool) -> Option<PgPool> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let worker = known
+            .workers
+            .entry(owner.clone())
+            .or_insert_with(|| Worker {
+                pool: make(),
+                failed_at: None,
+            });
+        let is_detour = worker.failed_at.is_some_and(|at| at.elapsed() < DETOUR_FOR);
+        (!is_detour).then(|| worker.pool.clone())
+    }
+
+    fn failed(&self, owner: &Address) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = known.workers.get_mut(owner) {
+            worker.failed_at = Some(Instant::now());
+        }
+    }
+
+    /// The pools of all workers, to give them new secrets.
+    pub(crate) fn pools(&self) -> Vec<(Address, PgPool)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let pools = known.workers.iter();
+        pools
+            .map(|(address, worker)| (address.clone(), worker.pool.clone()))
+            .collect()
+    }
+}
+
+impl Ledger {
+    /// A connection for the calls of `shard`: to the worker that holds it, on plain `PostgreSQL` to the only node. An error here
+    /// means that nothing was sent.
+    pub(crate) async fn acquire_near(
+        &self,
+        shard: StockShardId,
+    ) -> Result<PoolConnection<Postgres>> {
+        if self.routing() == Routing::Owner
+            && self.is_distributed().await?
+            && let Some(owner) = self.owner_of(shard).await?
+            && let Some(connection) = self.acquire_at(&owner).await
+        {
+            return Ok(connection);
+        }
+        self.acquire().await
+    }
+
+    /// The worker that holds `shard`, as last seen.
+    async fn owner_of(&self, shard: StockShardId) -> Result<Option<Address>> {
+        if let Some(owner) = self.routes().owner(shard) {
+            return Ok(Some(owner));
+        }
+        let mut connection = self.acquire().await?;
+        let found = look_up(&mut connection, shard).await?;
+        if let Some(owner) = &found {
+            self.routes().learn(shard, owner.clone());
+        }
+        Ok(found)
+    }
+
+    /// A connection to a worker; `None` if there is none to be had, and then the coordinator knows best.
+    async fn acquire_at(&self, owner: &Address) -> Option<PoolConnection<Postgres>> {
+        let pool = self.routes().pool(owner, || self.pool_at(owner))?;
+        match pool.acquire().await {
+            Ok(connection) => Some(connection),
+            // Busy, and not away: waiting in another queue would not help.
+            Err(cause) => {
+                self.routes().failed(owner);
+                let Address { host, port } = owner;
+                let detour_s = DETOUR_FOR.as_secs();
+                warn!(%host, port, error = %cause, detour_s, "worker not reached, going over the coordinator");
+                None
+            }
+        }
+    }
+}
+
+/// Where the catalog of the coordinator says that `shard` is. `None`: nowhere.
+async fn look_up(connection: &mut PgConnection, shard: StockShardId) -> Result<Option<Address>> {
+    let found: Option<(String, i32)> = sqlx::query_as(
+        "SELECT n.nodename, n.nodeport FROM pg_dist_placement p \
+         JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary' \
+         WHERE p.shardid = get_shard_id_for_distribution_column('stock_shards', $1)",
+    )
+    .bind(shard.get())
+    .fetch_optional(connection)
+    .await
+    .map_err(|cause| LedgerError::Read {
+        what: "the node of a stock shard",
+        cause,
+    })?;
+    Ok(found.and_then(|(host, port)| {
+        let port = u16::try_from(port).ok()?;
+        Some(Address { host, port })
+    }))
+}
