@@ -140,7 +140,8 @@ impl RebalanceMode {
 /// How a shard is copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TransferMode {
-    /// What stalls writers least at sizes that ticket sales have.
+    /// What stalls writers least: as `ForceLogical` where every worker has `wal_level=logical`, else as `BlockWrites`. Shards
+    /// without stock are always copied the faster way.
     #[default]
     Auto,
     /// Writers of the shard wait until it is copied.

@@ -1,6 +1,7 @@
 //! Where the ledger's shards are, for the planner.
 
 use ticket_core::clock;
+use ticket_crds::TransferMode;
 use ticket_ledger::{Ledger, LedgerError, Placement};
 use ticket_plan::{Cluster, ClusterNode, HashRange, PlacedShard, PlacedStock};
 use ticket_telemetry::chain;
@@ -32,6 +33,22 @@ pub(super) async fn cluster(ledger: &Ledger) -> Result<Cluster> {
         nodes: nodes.collect(),
         shards: shards.collect(),
     })
+}
+
+/// How shards with stock are copied: what `Auto` means with these workers. Following the changes stalls writers less at every
+/// size, and most where there are many orders; what was measured stands at `ticket_plan`'s expectations.
+pub(super) async fn mode(ledger: &Ledger, wanted: TransferMode) -> Result<TransferMode> {
+    match wanted {
+        TransferMode::BlockWrites | TransferMode::ForceLogical => Ok(wanted),
+        TransferMode::Auto => {
+            let can_follow = ledger.can_follow_changes().await.map_err(failed)?;
+            Ok(if can_follow {
+                TransferMode::ForceLogical
+            } else {
+                TransferMode::BlockWrites
+            })
+        }
+    }
 }
 
 fn placed(shard: Placement, bytes: Option<i64>) -> PlacedShard {

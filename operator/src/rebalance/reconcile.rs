@@ -100,6 +100,7 @@ async fn look_after(object: &Guarded, shared: &Shared) -> Result<Action> {
         status: found.status.clone().unwrap_or_default(),
         written: found.status.clone().unwrap_or_default(),
         object: found,
+        mode: None,
     };
     let done = look.go().await;
     match done {
@@ -131,6 +132,8 @@ struct Look<'a> {
     status: RebalanceStatus,
     /// What was said last.
     written: RebalanceStatus,
+    /// How shards with stock are copied; known once the ledger was looked at.
+    mode: Option<TransferMode>,
 }
 
 impl Look<'_> {
@@ -160,9 +163,17 @@ impl Look<'_> {
         Ok(Action::requeue(TURN_LOOK_EVERY))
     }
 
+    /// Where shards are, and how they would be copied.
+    async fn observe(&mut self) -> Result<Cluster> {
+        let ledger = &self.shared.context.ledger;
+        let cluster = observe::cluster(ledger).await?;
+        self.mode = Some(observe::mode(ledger, self.object.spec.transfer_mode).await?);
+        Ok(cluster)
+    }
+
     /// Plans, and shows the moves. `stale`: why the moves that were shown before are not.
     async fn propose(&mut self, stale: Option<String>) -> Result<Next> {
-        let cluster = observe::cluster(&self.shared.context.ledger).await?;
+        let cluster = self.observe().await?;
         self.propose_for(&cluster, stale).await
     }
 
@@ -192,7 +203,7 @@ impl Look<'_> {
 
     /// Approved: only what was shown is carried out.
     async fn begin(&mut self) -> Result<Next> {
-        let cluster = observe::cluster(&self.shared.context.ledger).await?;
+        let cluster = self.observe().await?;
         let planned = match self.plan(&cluster) {
             Ok(planned) => planned,
             Err(refusal) => {
@@ -262,7 +273,7 @@ impl Look<'_> {
     }
 
     async fn advance(&mut self) -> Result<Next> {
-        let cluster = observe::cluster(&self.shared.context.ledger).await?;
+        let cluster = self.observe().await?;
         if self.status.phase != Some(RebalancePhase::Rebalancing) {
             self.status.phase = Some(RebalancePhase::Rebalancing);
             self.tell("RebalanceStarted", "moves are under way").await;
@@ -493,9 +504,12 @@ impl Look<'_> {
             high: one.range.high,
             from: one.from.clone(),
             to: one.to.clone(),
-            transfer: match spec.transfer_mode {
-                TransferMode::Auto => Transfer::Auto,
-                TransferMode::BlockWrites => Transfer::BlockWrites,
+            transfer: match report::copied(
+                spec.transfer_mode,
+                self.mode.unwrap_or(TransferMode::BlockWrites),
+                one,
+            ) {
+                TransferMode::Auto | TransferMode::BlockWrites => Transfer::BlockWrites,
                 TransferMode::ForceLogical => Transfer::ForceLogical,
             },
             limit: limit.unwrap_or(MOVE_LIMIT),
@@ -561,7 +575,7 @@ impl Look<'_> {
     }
 
     async fn say_about(&mut self, generation: Option<i64>, note: Option<Note>) -> Result<()> {
-        report::conclude(&mut self.status, &self.object, generation, note);
+        report::conclude(&mut self.status, &self.object, generation, self.mode, note);
         if self.status == self.written {
             return Ok(());
         }

@@ -67,33 +67,40 @@ pub(super) fn error(code: &str, message: &str) -> LastError {
     }
 }
 
-/// Fills in everything that follows from phase, moves and error. `generation` is the spec that was acted upon.
+/// How a shard is copied. `Auto` was resolved to `mode` by what the workers can do; a shard without stock has no writers that
+/// could wait, and blocking them is faster.
+pub(super) fn copied(wanted: TransferMode, mode: TransferMode, one: &MoveStatus) -> TransferMode {
+    match wanted {
+        TransferMode::Auto if one.stock_shard_ids.is_empty() => TransferMode::BlockWrites,
+        TransferMode::Auto => mode,
+        TransferMode::BlockWrites | TransferMode::ForceLogical => wanted,
+    }
+}
+
+/// Fills in everything that follows from phase, moves and error. `generation` is the spec that was acted upon; without a
+/// `mode` nobody knows how shards would be copied, and what was expected stays.
 pub(super) fn conclude(
     status: &mut RebalanceStatus,
     object: &ShardRebalance,
     generation: Option<i64>,
+    mode: Option<TransferMode>,
     note: Option<Note>,
 ) {
     let now = clock::now();
-    let mode = object.spec.transfer_mode;
     status.observed_generation = generation;
     status.progress = Some(progress(&status.moves));
-    let stalls = status
-        .moves
-        .iter()
-        .map(|one| expected_stall_ms(mode, one.bytes));
-    status.expected_stall_ms = stalls.max();
-    status.eta = match status.phase {
-        Some(RebalancePhase::Rebalancing) => Some(eta(&status.moves, mode, now)),
-        Some(
-            RebalancePhase::Proposed
-            | RebalancePhase::Approved
-            | RebalancePhase::Stopped
-            | RebalancePhase::Completed
-            | RebalancePhase::Failed,
-        )
-        | None => None,
-    };
+    if let Some(mode) = mode {
+        let wanted = object.spec.transfer_mode;
+        let stalls = status.moves.iter().map(|one| {
+            let mode = copied(wanted, mode, one);
+            expected_stall_ms(mode, one.bytes)
+        });
+        status.expected_stall_ms = stalls.max();
+        status.eta = Some(eta(&status.moves, wanted, mode, now));
+    }
+    if status.phase != Some(RebalancePhase::Rebalancing) {
+        status.eta = None;
+    }
     let (ready, is_working) = standing(status, object, note);
     let degraded = match &status.last_error {
         Some(error) => Said {
@@ -199,8 +206,13 @@ fn progress(moves: &[MoveStatus]) -> Progress {
 }
 
 /// What is left by the expectation, corrected by how wrong it was for the moves that are done.
-fn eta(moves: &[MoveStatus], mode: TransferMode, now: Timestamp) -> Timestamp {
-    let expected = |one: &MoveStatus| expected_move_ms(mode, one.bytes);
+fn eta(
+    moves: &[MoveStatus],
+    wanted: TransferMode,
+    mode: TransferMode,
+    now: Timestamp,
+) -> Timestamp {
+    let expected = |one: &MoveStatus| expected_move_ms(copied(wanted, mode, one), one.bytes);
     let timed = moves.iter().filter(|one| one.took_ms.is_some());
     let (mut took, mut thought) = (0_i64, 0_i64);
     for one in timed {

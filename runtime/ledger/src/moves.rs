@@ -72,11 +72,9 @@ pub struct PlacementStock {
 /// How a shard is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transfer {
-    /// As `BlockWrites`.
-    Auto,
-    /// Writers of the shard wait from the first to the last byte.
+    /// Writers of the shard wait from the first to the last byte. The faster one, and nothing has to be set for it.
     BlockWrites,
-    /// Writers wait at the cutover; needs `wal_level=logical` on every worker.
+    /// Writers wait at the cutover only. Needs [`Ledger::can_follow_changes`].
     ForceLogical,
 }
 
@@ -84,7 +82,7 @@ impl Transfer {
     /// As Citus spells it.
     const fn as_citus(self) -> &'static str {
         match self {
-            Self::Auto | Self::BlockWrites => "block_writes",
+            Self::BlockWrites => "block_writes",
             Self::ForceLogical => "force_logical",
         }
     }
@@ -214,6 +212,23 @@ impl Ledger {
         Ok(known
             .filter_map(|(low, bytes)| Some((low, bytes?)))
             .collect())
+    }
+
+    /// Whether shards can be moved while they are written to: every worker has `wal_level=logical`. `false` also when one
+    /// cannot be asked.
+    pub async fn can_follow_changes(&self) -> Result<bool> {
+        self.must_be_distributed().await?;
+        let mut connection = self.acquire().await?;
+        sqlx::query_scalar(
+            "SELECT coalesce(bool_and(success AND result = 'logical'), false) \
+             FROM run_command_on_workers('SHOW wal_level')",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "what workers log",
+            cause,
+        })
     }
 
     /// Moves one Citus shard with everything in it, unless it is there already. `stop` breaks it off.

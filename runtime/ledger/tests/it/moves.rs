@@ -26,7 +26,7 @@ async fn is_distributed(db: &TestLedger) -> bool {
         high: 1,
         from: "a:1".to_owned(),
         to: "b:1".to_owned(),
-        transfer: Transfer::Auto,
+        transfer: Transfer::BlockWrites,
         limit: LIMIT,
     };
     for refused in [
@@ -34,6 +34,7 @@ async fn is_distributed(db: &TestLedger) -> bool {
         db.ledger.shard_sizes().await.unwrap_err(),
         db.ledger.clean_up_moves().await.unwrap_err(),
         db.ledger.close_node("a:1").await.unwrap_err(),
+        db.ledger.can_follow_changes().await.unwrap_err(),
         db.ledger
             .move_shard(&wish, std::future::pending())
             .await
@@ -86,7 +87,7 @@ async fn a_shard_moves_with_its_orders_and_is_known_by_its_hashes(db: TestLedger
     let held = holder(&db, shard).await;
     assert!(!held.stock[0].is_on_sale);
     let to = other(&db, &held).await;
-    let there = wish(&held, &to, Transfer::Auto);
+    let there = wish(&held, &to, Transfer::BlockWrites);
     let done = db.ledger.move_shard(&there, std::future::pending()).await;
     assert!(matches!(done.unwrap(), Moved::Now { .. }));
     let after = db.ledger.stock(event).await.unwrap();
@@ -118,6 +119,7 @@ async fn a_shard_moves_with_its_orders_and_is_known_by_its_hashes(db: TestLedger
     let gone = db.ledger.move_shard(&split, std::future::pending()).await;
     assert_eq!(gone.unwrap(), Moved::Stale { found: None });
 
+    assert!(db.ledger.can_follow_changes().await.unwrap());
     // And back, the other way of copying.
     let moved = holder(&db, shard).await;
     let back = wish(&moved, &held.node, Transfer::ForceLogical);
