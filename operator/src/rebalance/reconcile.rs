@@ -532,8 +532,8 @@ impl Look<'_> {
 
     /// The object as the watch has it, unless ours is newer; `None`: it is gone.
     fn newest(&self) -> Option<ShardRebalance> {
-        let reference = ObjectRef::from_obj(&self.object);
-        let found = self.shared.all.get(&ObjectRef::new(&reference.name))?;
+        let reference = ObjectRef::new(&self.object.name_any());
+        let found = self.shared.all.get(&reference)?;
         let found = found.0.as_ref().ok()?;
         if found.uid() != self.object.uid() || found.metadata.deletion_timestamp.is_some() {
             return None;

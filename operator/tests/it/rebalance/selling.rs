@@ -177,7 +177,7 @@ async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
             "SELECT count(*), count(*) FILTER (WHERE state = $2) FROM orders WHERE stock_shard_id = $1",
         )
         .bind(sold.shard.get())
-        .bind(State::Reserved as i16)
+        .bind(State::Reserved.number())
         .fetch_one(&mut sql)
         .await
         .unwrap();
