@@ -254,7 +254,8 @@ pub(super) async fn write(
         "status": status,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let written = api.patch_status(name, &params, &Patch::Apply(patch));
+    let patch = Patch::Apply(patch);
+    let written = api.patch_status(name, &params, &patch);
     match kubernetes::call("write the status", written).await {
         // Gone meanwhile: nobody is left to read it.
         Err(OperatorError::Kubernetes { cause, .. })

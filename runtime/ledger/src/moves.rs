@@ -22,6 +22,9 @@ const CLIENT_CHECK_EVERY: &str = "1s";
 /// Longest wait for the end of a move that was told to stop. Then its connection is dropped, which ends it too.
 const CANCEL_WAIT: Duration = Duration::from_secs(10);
 
+/// Longest wait for a connection of our own; the pool's has its limit, too.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
 /// Longest clean-up of what broken moves left. Dropping copies takes milliseconds; a node that is down makes it fail at once.
 const CLEANUP_LIMIT_MS: i64 = 30_000;
 
@@ -251,8 +254,7 @@ impl Ledger {
             to: wish.to.clone(),
             cause,
         };
-        // The pool's limit for statements is far below what a large shard takes.
-        let mut connection = self.own_connection().await?;
+        let mut connection = self.connection_to_move().await?;
         let limit_ms = i64::try_from(wish.limit.as_millis()).unwrap_or(i64::MAX);
         let pid = prepare(&mut connection, limit_ms).await.map_err(failed)?;
         let found = find(&mut connection, wish).await.map_err(failed)?;
@@ -275,6 +277,8 @@ impl Ledger {
                     self.cancel(pid).await?;
                     (true, tokio::time::timeout(CANCEL_WAIT, moving).await.ok())
                 }
+                // The server keeps the limit; a server that is gone without a word does not.
+                () = tokio::time::sleep(wish.limit.saturating_add(CANCEL_WAIT)) => (false, None),
             }
         };
         if let Some(Ok(())) = moved {
@@ -294,8 +298,9 @@ impl Ledger {
         }
         match moved {
             // An error that only says that we broke it off is none.
-            Some(Err(cause)) if !is_stopped => Err(failed(cause)),
-            Some(_) | None => Ok(Moved::Stopped),
+            Some(Err(_)) | None if is_stopped => Ok(Moved::Stopped),
+            Some(Err(cause)) => Err(failed(cause)),
+            Some(Ok(())) | None => Err(failed(silence())),
         }
     }
 
@@ -307,7 +312,7 @@ impl Ledger {
             what: "the clean-up of moves",
             cause,
         };
-        let mut connection = self.own_connection().await?;
+        let mut connection = self.connection_to_move().await?;
         prepare(&mut connection, CLEANUP_LIMIT_MS)
             .await
             .map_err(failed)?;
@@ -341,6 +346,12 @@ impl Ledger {
             cause,
         })?;
         Ok(())
+    }
+
+    /// Without the pool's limit for statements, which is far below what a large shard takes.
+    async fn connection_to_move(&self) -> Result<PgConnection> {
+        let connected = tokio::time::timeout(CONNECT_LIMIT, self.own_connection()).await;
+        connected.unwrap_or_else(|_| Err(LedgerError::Connect { cause: silence() }))
     }
 
     async fn must_be_distributed(&self) -> Result<()> {
@@ -389,6 +400,11 @@ impl StockColumns {
             is_on_sale: self.is_on_sale,
         })
     }
+}
+
+/// The server said nothing for longer than it may take.
+fn silence() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
 #[derive(FromRow)]

@@ -111,7 +111,7 @@ impl Sold {
     }
 
     fn calls_between(&self, from: Instant, to: Instant) -> usize {
-        self.at.iter().filter(|at| (from..to).contains(at)).count()
+        self.at.iter().filter(|at| **at >= from && **at < to).count()
     }
 }
 

@@ -110,8 +110,8 @@ impl Stage {
     /// Takes this test's resources away: others list all of them.
     pub(super) async fn clear(&self) {
         let label = format!("{LABEL}={}", self.world.namespace);
-        let found = self.api.list(&ListParams::default().labels(&label));
-        for object in found.await.unwrap() {
+        let params = ListParams::default().labels(&label);
+        for object in self.api.list(&params).await.unwrap() {
             self.api
                 .delete(&object.name_any(), &DeleteParams::default())
                 .await
