@@ -73,7 +73,7 @@ pub(super) fn header(state: &State) -> Vec<Line<'static>> {
         }
     }
     // People look for it here.
-    let text = "ticketctl rebalance plan, approve, stop, resume; status -w follows it";
+    let text = "ticketctl rebalance plan, approve, stop, resume, status";
     lines.push(super::field(state, "rebalance", text));
     lines
 }
