@@ -10,13 +10,14 @@ mod lag;
 mod man;
 mod orders;
 mod plan;
+mod rebalance;
 mod shards;
 mod stock;
 mod warmup;
 
 use kube::api::DynamicObject;
 
-use crate::cli::{Command, Events, Orders, Shards, Warmup};
+use crate::cli::{Command, Events, Orders, Rebalance, Shards, Warmup};
 use crate::clients::Clients;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -41,6 +42,19 @@ pub(crate) async fn run(command: Command, clients: &Clients, output: &mut Output
         Command::Orders(Orders::Refund(flags)) => orders::refund(&flags, clients, output).await,
         Command::Orders(Orders::Cancel(flags)) => orders::cancel(&flags, clients, output).await,
         Command::Shards(Shards::List) => shards::list(clients, output).await,
+        Command::Rebalance(Rebalance::Plan(flags)) => rebalance::plan(flags, clients, output).await,
+        Command::Rebalance(Rebalance::Approve(flags)) => {
+            rebalance::approve(&flags, clients, output).await
+        }
+        Command::Rebalance(Rebalance::Stop(flags)) => {
+            rebalance::stop(&flags, clients, output).await
+        }
+        Command::Rebalance(Rebalance::Resume(flags)) => {
+            rebalance::resume(&flags, clients, output).await
+        }
+        Command::Rebalance(Rebalance::Status(flags)) => {
+            rebalance::status(&flags, clients, output).await
+        }
         Command::Lag => lag::run(clients, output).await,
         Command::Audit(flags) => audit::run(&flags, clients, output).await,
         Command::Doctor => doctor::run(clients, output).await,
@@ -56,4 +70,10 @@ pub(crate) async fn event_objects(clients: &Clients) -> Result<Vec<DynamicObject
     let namespace = clients.namespace().await;
     let api = events::api(clients, Some(&namespace)).await?;
     Ok(events::all(&api, clients).await?.items)
+}
+
+/// All rebalances, for whoever needs their names alone.
+pub(crate) async fn rebalance_objects(clients: &Clients) -> Result<Vec<DynamicObject>, Failure> {
+    let api = rebalance::api(clients).await?;
+    Ok(rebalance::all(&api, clients).await?.items)
 }

@@ -9,11 +9,13 @@ use clap::{CommandFactory, Parser};
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 use kube::ResourceExt;
+use kube::api::DynamicObject;
 
 use crate::access::Role;
 use crate::cli::Cli;
 use crate::clients::Clients;
-use crate::commands::event_objects;
+use crate::commands::{event_objects, rebalance_objects};
+use crate::exit::Failure;
 
 /// Name of the variable by which a script says that it wants completions.
 const VARIABLE: &str = "COMPLETE";
@@ -43,6 +45,18 @@ pub(crate) fn script(shell: &str, into: &mut Vec<u8>) -> io::Result<()> {
 
 /// Names of events that begin with `typed`.
 pub(crate) fn events(typed: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(typed, async |clients| event_objects(clients).await)
+}
+
+/// Names of rebalances that begin with `typed`.
+pub(crate) fn rebalances(typed: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(typed, async |clients| rebalance_objects(clients).await)
+}
+
+fn candidates(
+    typed: &OsStr,
+    objects: impl AsyncFn(&Clients) -> Result<Vec<DynamicObject>, Failure>,
+) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy().into_owned();
     let Some(clients) = clients(std::env::args_os().skip(1)) else {
         return Vec::new();
@@ -53,17 +67,13 @@ pub(crate) fn events(typed: &OsStr) -> Vec<CompletionCandidate> {
     let Ok(runtime) = runtime else {
         return Vec::new();
     };
-    let names = runtime.block_on(async {
-        let names = tokio::time::timeout(NAMES_TIMEOUT, names(&clients)).await;
-        names.unwrap_or_default()
+    let found = runtime.block_on(async {
+        let found = tokio::time::timeout(NAMES_TIMEOUT, objects(&clients)).await;
+        found.ok().and_then(Result::ok).unwrap_or_default()
     });
-    let fitting = names.into_iter().filter(|name| name.starts_with(&typed));
+    let names = found.iter().map(ResourceExt::name_any);
+    let fitting = names.filter(|name| name.starts_with(&typed));
     fitting.map(CompletionCandidate::new).collect()
-}
-
-async fn names(clients: &Clients) -> Vec<String> {
-    let objects = event_objects(clients).await.unwrap_or_default();
-    objects.iter().map(ResourceExt::name_any).collect()
 }
 
 /// Clients for what the line says so far: it is not whole, so that only the flags that say where events are can be read.

@@ -22,6 +22,9 @@ pub struct Config {
     pub kubernetes: kube::Config,
     /// Look at Events of this namespace only.
     pub namespace: Option<String>,
+    /// Look at the `ShardRebalance` resources that fit this label selector (empty: all). `None`: at none of them, because the
+    /// ledger is shared with others and so is the cluster-wide kind.
+    pub rebalances: Option<String>,
     /// The ledger.
     pub ledger: LedgerConfig,
     /// Kafka.

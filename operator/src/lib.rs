@@ -1,4 +1,4 @@
-//! The operator: an `Event` is the whole truth of a sale. For each one it reads what is there, plans, does one step at a
+//! The operator: an `Event` is the whole truth of a sale, a `ShardRebalance` of moves between the ledger's nodes. For each one it reads what is there, plans, does one step at a
 //! time and reports. It is level-triggered: nothing is remembered between two looks, every step may be repeated, and
 //! being killed at any point leaves something that the next look continues from.
 //!
@@ -19,6 +19,7 @@ mod kubernetes;
 mod lease;
 mod notify;
 mod observe;
+mod rebalance;
 mod reconcile;
 mod report;
 mod rows;
@@ -55,6 +56,12 @@ pub async fn run(config: Config, health: Health, stop: CancellationToken) -> any
         tasks.start("lease", lease.keep(stop.clone()));
     }
     let killed = config.faults.killed();
+    if let Some(selector) = config.rebalances {
+        tasks.start(
+            "rebalances",
+            rebalance::run(context.clone(), selector, stop.clone()),
+        );
+    }
     tasks.start("events", controller::run(context, config.namespace, stop));
     tokio::select! {
         ended = tasks.finish_within(config::DRAIN_DEADLINE) => ended,

@@ -129,6 +129,8 @@ async fn run(args: Args, sources: &Sources) -> anyhow::Result<()> {
     });
     let config = Config {
         kubernetes: kubernetes(kubeconfig).await?,
+        // An operator of one namespace has no right to see what belongs to the whole cluster.
+        rebalances: namespace.is_none().then(String::new),
         namespace,
         ledger: database.ledger(&database.database_url.clone().unwrap_or_default(), NAME),
         kafka: kafka.bus(&kafka.kafka_brokers.clone().unwrap_or_default(), NAME),

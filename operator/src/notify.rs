@@ -77,6 +77,11 @@ pub(crate) async fn done(context: &Context, about: &ObjectReference, step: &Step
     .await;
 }
 
+/// Something that went well.
+pub(crate) async fn said(context: &Context, about: &ObjectReference, reason: &str, note: &str) {
+    publish(context, about, EventType::Normal, reason, "Reconcile", note).await;
+}
+
 /// Something new went wrong.
 pub(crate) async fn failed(context: &Context, about: &ObjectReference, reason: &str, note: &str) {
     publish(

@@ -1,9 +1,10 @@
-//! `event.yaml` and the examples. `UPDATE=1 cargo test -p ticket-crds` writes `event.yaml` again.
+//! The definitions and the examples. `UPDATE=1 cargo test -p ticket-crds` writes the definitions again.
 
 use std::path::{Path, PathBuf};
 
 use kube::CustomResourceExt;
-use ticket_crds::{TicketEvent, validate};
+use serde_json::Value;
+use ticket_crds::{ShardRebalance, TicketEvent, validate};
 
 const HEADER: &str = "# Generated: UPDATE=1 cargo test -p ticket-crds\n";
 
@@ -11,39 +12,56 @@ fn beside(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-#[test]
 #[expect(
     clippy::disallowed_methods,
     reason = "UPDATE is the switch of this one test"
 )]
-fn the_file_is_what_the_types_say() {
-    let yaml = serde_saphyr::to_string(&TicketEvent::crd()).unwrap();
+fn assert_is<T: CustomResourceExt>(file: &str) {
+    let yaml = serde_saphyr::to_string(&T::crd()).unwrap();
     let wanted = format!("{HEADER}{}\n", yaml.trim_end());
     if std::env::var("UPDATE").is_ok() {
-        std::fs::write(beside("event.yaml"), &wanted).unwrap();
+        std::fs::write(beside(file), &wanted).unwrap();
     }
-    let found = std::fs::read_to_string(beside("event.yaml")).unwrap_or_default();
+    let found = std::fs::read_to_string(beside(file)).unwrap_or_default();
     assert!(
         found == wanted,
-        "event.yaml is stale: UPDATE=1 cargo test -p ticket-crds"
+        "{file} is stale: UPDATE=1 cargo test -p ticket-crds"
     );
     // What is in the file parses back to the same definition.
-    let parsed: serde_json::Value = serde_saphyr::from_str(&found).unwrap();
-    assert_eq!(parsed, serde_json::to_value(TicketEvent::crd()).unwrap());
+    let parsed: Value = serde_saphyr::from_str(&found).unwrap();
+    assert_eq!(parsed, serde_json::to_value(T::crd()).unwrap());
+}
+
+#[test]
+fn the_files_are_what_the_types_say() {
+    assert_is::<TicketEvent>("event.yaml");
+    assert_is::<ShardRebalance>("shardrebalance.yaml");
 }
 
 #[test]
 fn every_example_is_valid() {
-    let mut seen = 0;
+    let mut seen = Vec::new();
     for entry in std::fs::read_dir(beside("examples")).unwrap() {
-        let path = entry.unwrap().path();
-        let event: TicketEvent =
-            serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        validate(&event).unwrap();
-        event.validate_cel().unwrap();
-        seen += 1;
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let object: Value = serde_saphyr::from_str(&text).unwrap();
+        let kind = object["kind"].as_str().unwrap().to_owned();
+        match kind.as_str() {
+            "Event" => {
+                let event: TicketEvent = serde_json::from_value(object).unwrap();
+                validate(&event).unwrap();
+                event.validate_cel().unwrap();
+            }
+            "ShardRebalance" => {
+                let rebalance: ShardRebalance = serde_json::from_value(object).unwrap();
+                rebalance.validate_cel().unwrap();
+            }
+            other => panic!("an example of {other}, which no definition knows"),
+        }
+        seen.push(kind);
     }
-    assert!(seen >= 1);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen, ["Event", "ShardRebalance"]);
 }
 
 #[test]

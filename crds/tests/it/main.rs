@@ -8,4 +8,5 @@
 )]
 
 mod generated;
+mod rebalance;
 mod rules;

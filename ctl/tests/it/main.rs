@@ -10,5 +10,6 @@ mod access;
 mod admin;
 mod events;
 mod program;
+mod rebalance;
 mod run;
 mod tui;

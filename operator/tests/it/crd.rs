@@ -4,13 +4,20 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Value, json};
-use ticket_crds::TicketEvent;
+use ticket_crds::{ShardRebalance, TicketEvent};
 
 use crate::world::World;
 
 fn raw(world: &World) -> Api<DynamicObject> {
     let resource = ApiResource::erase::<TicketEvent>(&());
     Api::namespaced_with(world.client.clone(), &world.namespace, &resource)
+}
+
+fn raw_rebalances(world: &World) -> Api<DynamicObject> {
+    Api::all_with(
+        world.client.clone(),
+        &ApiResource::erase::<ShardRebalance>(&()),
+    )
 }
 
 fn set(object: &mut Value, pointer: &str, value: Value) {
@@ -233,11 +240,96 @@ async fn defaults_are_filled_in_and_every_example_is_accepted() {
     for entry in std::fs::read_dir(examples).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         let mut example: DynamicObject = serde_saphyr::from_str(&text).unwrap();
-        example.metadata.namespace = Some(world.namespace.clone());
         let params = PostParams {
             dry_run: true,
             ..PostParams::default()
         };
+        if example.types.as_ref().unwrap().kind == "ShardRebalance" {
+            raw_rebalances(&world)
+                .create(&params, &example)
+                .await
+                .unwrap();
+            continue;
+        }
+        example.metadata.namespace = Some(world.namespace.clone());
         raw(&world).create(&params, &example).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_rebalance_that_contradicts_itself_or_changes_its_goal_is_refused() {
+    let world = World::new().await;
+    let api = raw_rebalances(&world);
+    let name = format!("crd-{}", world.namespace);
+    let object = |spec: &Value| -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "ticketctl.io/v1alpha1", "kind": "ShardRebalance",
+            "metadata": { "name": name }, "spec": spec,
+        }))
+        .unwrap()
+    };
+    let params = PostParams::default();
+    for (spec, message) in [
+        (json!({ "mode": "Shuffle" }), "spec.mode"),
+        (
+            json!({ "mode": "Balance", "node": "a:5432" }),
+            "Balance has none",
+        ),
+        (
+            json!({ "mode": "DrainNode" }),
+            "DrainNode and PinEvents need node",
+        ),
+        (json!({ "mode": "DrainNode", "node": "a" }), "spec.node"),
+        (
+            json!({ "mode": "PinEvents", "node": "a:5432" }),
+            "PinEvents needs events",
+        ),
+        (
+            json!({ "mode": "PinEvents", "node": "a:5432", "events": ["demo"] }),
+            "spec.events[0]",
+        ),
+        (
+            json!({ "mode": "Balance", "timeout": "25h" }),
+            "timeout may be at most 24h",
+        ),
+        (
+            json!({ "mode": "Balance", "timeout": "soon" }),
+            "spec.timeout",
+        ),
+        (
+            json!({ "mode": "Balance", "transferMode": "Carry" }),
+            "spec.transferMode",
+        ),
+    ] {
+        let said = api.create(&params, &object(&spec)).await.unwrap_err();
+        let said = said.to_string();
+        assert!(said.contains(message), "{spec}: {said}");
+    }
+
+    let spec = json!({ "mode": "DrainNode", "node": "a:5432" });
+    let made = api.create(&params, &object(&spec)).await.unwrap();
+    assert_eq!(made.data["spec"]["timeout"], "5m");
+    assert_eq!(made.data["spec"]["approve"], false);
+    let change = async |spec: Value| {
+        let patch = json!({ "spec": spec });
+        let params = PatchParams::default();
+        api.patch(&name, &params, &Patch::Merge(&patch)).await
+    };
+    change(json!({ "approve": true, "stop": true, "timeout": "1h" }))
+        .await
+        .unwrap();
+    for (spec, message) in [
+        (
+            json!({ "mode": "Balance", "node": null }),
+            "mode never changes",
+        ),
+        (json!({ "node": "b:5432" }), "node never changes"),
+        (json!({ "events": ["default/demo"] }), "events never change"),
+    ] {
+        let said = change(spec).await.unwrap_err().to_string();
+        assert!(said.contains(message), "{said}");
+    }
+    api.delete(&name, &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
 }

@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::wildcard_enum_match_arm,
     reason = "tests, also in the functions that they share"
 )]
@@ -17,6 +18,7 @@ mod lanes;
 mod lease;
 mod lifecycle;
 mod lost;
+mod rebalance;
 mod relay;
 mod sale;
 mod world;

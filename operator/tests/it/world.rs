@@ -77,9 +77,15 @@ async fn install(client: Client) {
         "info,kube=warn",
         LogFormat::Text,
     ));
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/event.yaml");
-    let definition: Value =
-        serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    for file in ["event.yaml", "shardrebalance.yaml"] {
+        define(client.clone(), file).await;
+    }
+}
+
+async fn define(client: Client, file: &str) {
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
+    let text = std::fs::read_to_string(crds.join(file)).unwrap();
+    let definition: Value = serde_saphyr::from_str(&text).unwrap();
     let api: Api<CustomResourceDefinition> = Api::all(client);
     let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
     let params = PatchParams::apply("ticket-operator-test").force();
@@ -139,6 +145,7 @@ impl World {
         None
     }
 
+    /// Over a ledger that the test brings.
     pub(crate) async fn over(database_url: String) -> Self {
         let shared = shared().await;
         let client = client().await;
@@ -164,6 +171,7 @@ impl World {
         Config {
             kubernetes: self.kubernetes.clone(),
             namespace: Some(self.namespace.clone()),
+            rebalances: None,
             ledger: LedgerConfig::new(&self.database_url.as_str().into()),
             kafka: BusConfig::new(&self.brokers, "ticket-operator"),
             kafka_prefix: self.prefix.clone(),

@@ -112,6 +112,28 @@ codes! {
         "Start the node that the message names; it is tried again by itself. `ticketctl shards list` shows all nodes.";
     ShardsBusy "shards-busy" 0 "Citus shards are being split, moved or cleaned up by somebody else.",
         "Wait: only one such operation runs at a time, and it is tried again by itself.";
+    AwaitingApproval "awaiting-approval" 0 "The moves are planned; nothing moves until somebody approves them.",
+        "`ticketctl rebalance status NAME` shows them, `ticketctl rebalance approve NAME` starts them.";
+    PlanStale "plan-stale" 0 "The ledger's shards are not where they were when the moves were planned.",
+        "They are planned again: look at them with `ticketctl rebalance status NAME`, then approve.";
+    AwaitingTurn "awaiting-turn" 0 "Another rebalance moves shards; one goes on at a time.",
+        "Wait, or stop the other one: the condition names it.";
+    RebalanceStopped "rebalance-stopped" 0 "The rebalance was stopped; what was moved stays where it is.",
+        "`ticketctl rebalance resume NAME` goes on where it stood.";
+    NothingToStop "nothing-to-stop" 0 "A stop was asked for, and nothing is under way.",
+        "Set `spec.stop` back to false: while it is true, nothing starts.";
+    EventOnSale "event-on-sale" 0 "Stock of an event that is on sale would be moved.",
+        "Wait until the sale is over or pause it; `spec.force` moves it all the same, and its buyers wait at each cutover.";
+    EventUnknown "event-unknown" 0 "The ledger has no stock of this event.",
+        "Compare `spec.events` (namespace/name) with `ticketctl events list -A`.";
+    NodeUnknown "node-unknown" 0 "The ledger has no node of this name.",
+        "`ticketctl shards list` shows the nodes as host:port.";
+    NoTargetNode "no-target-node" 0 "No living node takes shards.",
+        "Add a worker, or let one take shards again: citus_set_node_property(host, port, 'shouldhaveshards', true).";
+    TooManyMoves "too-many-moves" 0 "One rebalance would take more moves than it may have.",
+        "Move in parts: pin some events first.";
+    MoveFailed "move-failed" 0 "A Citus shard could not be moved.",
+        "Read the move's message, heal the cause, then `ticketctl rebalance resume NAME`.";
     LedgerUnreachable "ledger-unreachable" 0 "PostgreSQL does not answer.",
         "Check the database: `ticketctl doctor`. Orders wait in Kafka meanwhile.";
     LedgerFailed "ledger-failed" 0 "PostgreSQL refused or broke off a call.",

@@ -72,6 +72,24 @@ pub enum LedgerError {
         #[source]
         cause: sqlx::Error,
     },
+    /// A Citus shard was not moved; it is where it was.
+    #[error("could not move the Citus shard {low}..{high} from {from} to {to}")]
+    Move {
+        /// Its lowest hash.
+        low: i32,
+        /// Its highest.
+        high: i32,
+        /// Where it is.
+        from: String,
+        /// Where it was to go.
+        to: String,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// The ledger is plain `PostgreSQL`: there is one node, and no Citus shard to split or move.
+    #[error("the ledger is plain PostgreSQL: splitting and moving shards needs Citus")]
+    NeedsCitus,
     /// There is no such stock shard, also by the catalog: it was deleted, or never was.
     #[error("stock shard {shard} is unknown")]
     UnknownShard {
@@ -104,9 +122,6 @@ pub enum LedgerError {
         /// Stock shards there are.
         found: usize,
     },
-    /// The ledger is plain `PostgreSQL`.
-    #[error("the ledger is plain PostgreSQL: this needs Citus")]
-    NeedsCitus,
     /// The event has other lanes by now than whoever planned more had seen.
     #[error("event {event} has {found} lanes, the plan knew {seen}")]
     LaneConflict {
@@ -211,6 +226,7 @@ impl LedgerError {
                     ErrorClass::Permanent
                 }
             }
+            Self::Move { cause, .. } => classify_move(cause),
             Self::NotOwner { .. } | Self::ShardConflict { .. } | Self::LaneConflict { .. } => {
                 ErrorClass::Conflict
             }
@@ -233,6 +249,7 @@ impl LedgerError {
         let code = match self {
             Self::Connect { .. } => Code::LedgerUnreachable,
             Self::NotOwner { .. } => Code::ResourceConflict,
+            Self::Move { .. } => Code::MoveFailed,
             Self::UnknownShard { .. } | Self::UnknownEvent { .. } => Code::NotFound,
             Self::NeedsCitus => Code::NeedsCitus,
             Self::LanesExhausted { .. } => Code::LanesExhausted,
@@ -254,6 +271,16 @@ impl LedgerError {
             | Self::Answer { .. } => Code::LedgerFailed,
         };
         code.as_str()
+    }
+
+    /// Somebody else moves or splits a shard of the same tables just now: one at a time, so wait.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let Self::Move { cause, .. } = self else {
+            return false;
+        };
+        let message = cause.as_database_error().map(|error| error.message());
+        message.is_some_and(|said| BUSY_TEXTS.iter().any(|text| said.contains(text)))
     }
 }
 
@@ -280,6 +307,37 @@ const RETRY_TEXTS: [&str; 5] = [
     "A rebalance is already running",
     "tuple concurrently updated",
 ];
+
+/// These come while another shard of the same tables is moved or split.
+const BUSY_TEXTS: [&str; 2] = [
+    "could not acquire the lock required to",
+    "A rebalance is already running",
+];
+
+/// What no repetition of a move heals: a wrong statement or right (42), something that Citus cannot do (0A), a setting
+/// that is missing on a node, as `wal_level` (55000).
+const FATAL_MOVE_STATES: [&str; 3] = ["42", "0A", "55000"];
+
+/// A move is one transaction, and whether it was committed is read from the catalogue: whatever broke it off, the same again
+/// is safe. Only what is known to fail again is permanent.
+fn classify_move(cause: &sqlx::Error) -> ErrorClass {
+    let state = cause
+        .as_database_error()
+        .and_then(|error| error.code().map(std::borrow::Cow::into_owned))
+        .unwrap_or_default();
+    classify_move_state(&state)
+}
+
+fn classify_move_state(state: &str) -> ErrorClass {
+    let is_fatal = FATAL_MOVE_STATES
+        .iter()
+        .any(|fatal| state.starts_with(fatal));
+    if is_fatal {
+        ErrorClass::Permanent
+    } else {
+        ErrorClass::Retry
+    }
+}
 
 /// What sqlx's error means for a statement that may have been sent.
 fn classify(cause: &sqlx::Error) -> ErrorClass {
@@ -328,6 +386,13 @@ mod tests {
         // A broken rule, a missing function, a wrong password, an internal error that nobody knows.
         for state in ["23514", "42883", "28P01", "XX000", ""] {
             assert_eq!(of(state, "whatever"), ErrorClass::Permanent, "{state}");
+        }
+        for state in ["42501", "0A000", "55000"] {
+            assert_eq!(classify_move_state(state), ErrorClass::Permanent, "{state}");
+        }
+        // A lock of others, a node that died, a limit that ran out.
+        for state in ["XX000", "08006", "57014", "55P03", ""] {
+            assert_eq!(classify_move_state(state), ErrorClass::Retry, "{state}");
         }
         let cutover = "could not find valid entry for shard 102008";
         assert_eq!(of("XX000", cutover), ErrorClass::Retry);

@@ -76,9 +76,7 @@ impl Ledger {
     /// [`LedgerError::LanesExhausted`] if the pool would grow beyond [`LANES_MAX`], [`LedgerError::LanesWithoutRoom`] if a
     /// worker has no hash range that may be split, [`LedgerError::NodeDown`] if new lanes are needed and a node does not answer.
     pub async fn lease_lanes(&self, event: EventId, seen: usize, wanted: usize) -> Result<()> {
-        if !self.is_distributed().await? {
-            return Err(LedgerError::NeedsCitus);
-        }
+        self.must_be_distributed().await?;
         let failed = |cause| LedgerError::Write {
             what: "the lease of lanes",
             cause,

@@ -32,6 +32,8 @@ metrics! {
     AUDIT_FAILURES_TOTAL counter "ticket_audit_failures_total" "Audit checks that did not hold. Label: check.";
     RECONCILE_TOTAL counter "ticket_reconcile_total" "Reconciliations. Labels: kind, result.";
     RECONCILE_SECONDS histogram "ticket_reconcile_seconds" "Time of a reconciliation. Label: kind.";
+    SHARD_MOVES_TOTAL counter "ticket_shard_moves_total" "Tries to move a Citus shard. Label: result (moved, before, stale, stopped, failed).";
+    SHARD_MOVE_SECONDS histogram "ticket_shard_move_seconds" "Time of one move of a Citus shard.";
     RESTART_NEEDED gauge "ticket_restart_needed" "1: a secret's file changed and only a restart helps. Label: variable.";
     BUILD_INFO gauge "ticket_build_info" "Always 1. Label: version.";
 }

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 const EVENTS_NAMED_MAX: usize = 20;
 
 /// How to bring the resource definitions.
-const APPLY_CRDS: &str = "kubectl apply --server-side -f crds/event.yaml";
+const APPLY_CRDS: &str = "kubectl apply --server-side -f crds/";
 
 pub(super) async fn check(clients: &Clients) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -72,8 +72,8 @@ pub(super) fn header(state: &State) -> Vec<Line<'static>> {
             lines.extend(dead.take(NODES_MAX).map(|node| named(state, node)));
         }
     }
-    // Said and not left out: people look for it here.
-    let text = "not available in this version: it needs the kind ShardRebalance";
+    // People look for it here.
+    let text = "ticketctl rebalance plan, approve, stop, resume, status";
     lines.push(super::field(state, "rebalance", text));
     lines
 }

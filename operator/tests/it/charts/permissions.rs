@@ -32,7 +32,7 @@ const fn feature(
 }
 
 /// In the order of the table.
-const FEATURES: [Feature; 18] = [
+const FEATURES: [Feature; 22] = [
     feature(
         "operator",
         "ticketctl.io/events",
@@ -50,6 +50,18 @@ const FEATURES: [Feature; 18] = [
         "ticketctl.io/events/status",
         &["patch"],
         "reports phase, conditions, stock, plan and the last error",
+    ),
+    feature(
+        "operator",
+        "ticketctl.io/shardrebalances",
+        &["get", "list", "watch"],
+        "sees which shards of the ledger shall be moved",
+    ),
+    feature(
+        "operator",
+        "ticketctl.io/shardrebalances/status",
+        &["patch"],
+        "shows the moves before they are approved, and how far they are",
     ),
     feature(
         "operator",
@@ -83,6 +95,12 @@ const FEATURES: [Feature; 18] = [
     ),
     feature(
         "event-viewer",
+        "ticketctl.io/shardrebalances",
+        &["get", "list", "watch"],
+        "`kubectl get tksr`, `ticketctl rebalance status`, where it is bound for the whole cluster",
+    ),
+    feature(
+        "event-viewer",
         "apiextensions.k8s.io/customresourcedefinitions",
         &["get"],
         "`ticketctl doctor`, where it is bound for the whole cluster",
@@ -94,6 +112,14 @@ const FEATURES: [Feature; 18] = [
             "get", "list", "watch", "create", "update", "patch", "delete",
         ],
         "`kubectl apply`, annotations, `kubectl delete`",
+    ),
+    feature(
+        "event-manager",
+        "ticketctl.io/shardrebalances",
+        &[
+            "get", "list", "watch", "create", "update", "patch", "delete",
+        ],
+        "`ticketctl rebalance plan`, `approve`, `stop` and `resume`, where it is bound for the whole cluster",
     ),
     feature(
         "admin-viewer",

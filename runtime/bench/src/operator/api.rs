@@ -105,7 +105,7 @@ impl Api {
 
     async fn install(&self) -> anyhow::Result<()> {
         let kubectl = Kubectl::new(self.server.kubeconfig())?;
-        let definition = workspace_dir().join("crds/event.yaml");
+        let definition = workspace_dir().join("crds");
         let definition = definition.display().to_string();
         kubectl
             .run(&["apply", "--server-side", "-f", &definition])

@@ -60,9 +60,7 @@ impl Ledger {
     /// [`LedgerError::ShardsBusy`] while somebody else splits, moves or cleans up: nothing was done, try again.
     /// [`LedgerError::NodeDown`] while a node does not answer.
     pub async fn split_lanes(&self, event: EventId) -> Result<LaneSplit> {
-        if !self.is_distributed().await? {
-            return Err(LedgerError::NeedsCitus);
-        }
+        self.must_be_distributed().await?;
         if shared(&mut *self.acquire().await?, event).await?.is_empty() {
             return Ok(LaneSplit::Alone { splits: 0 });
         }

@@ -22,6 +22,7 @@ mod machine;
 mod marks;
 mod migration;
 mod model;
+mod moves;
 mod reads;
 mod rivals;
 mod secure;

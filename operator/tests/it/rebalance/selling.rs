@@ -1,0 +1,213 @@
+//! People buy at full speed while shards move under them: nothing is lost, decided twice or oversold, and the wait is short.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use ticket_core::{
+    BuyerId, Epoch, ErrorClass, EventId, OrderId, Place, State, StockShardId, clock,
+};
+use ticket_crds::RebalancePhase;
+use ticket_ledger::{Ledger, LedgerConfig, PlaceOutcome, ShardBatch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::cluster::{self, CAPACITY};
+
+/// Stock shards that sell and move.
+const SHARDS: usize = 8;
+
+/// Orders of one call.
+const BATCH_ORDERS: u128 = 50;
+
+/// Between two tries of a batch that did not go through, as a processor waits.
+const RETRY_WAIT: Duration = Duration::from_millis(10);
+
+/// Longest wait of a stock shard's buyers that is promised, on a machine that does nothing else.
+const STALL_MAX: Duration = Duration::from_secs(1);
+
+/// What one stock shard's seller saw.
+struct Sold {
+    shard: StockShardId,
+    orders: u128,
+    reserved: i64,
+    retries: u32,
+    /// When each call went through.
+    at: Vec<Instant>,
+}
+
+/// Sells until `stop`, each order once, and keeps what was decided.
+async fn sell(
+    ledger: Ledger,
+    event: EventId,
+    shard: StockShardId,
+    stop: CancellationToken,
+) -> Sold {
+    let mut sold = Sold {
+        shard,
+        orders: 0,
+        reserved: 0,
+        retries: 0,
+        at: Vec::new(),
+    };
+    while !stop.is_cancelled() {
+        let places = (sold.orders..sold.orders + BATCH_ORDERS).map(|number| {
+            let seed = (u128::try_from(shard.get()).unwrap() << 64) | number;
+            // An order's id begins with its event's.
+            let event = event.0.as_u128() >> 96 << 96;
+            Place {
+                order: OrderId(Uuid::from_u128(event | (seed & (u128::MAX >> 32)))),
+                shard,
+                epoch: Epoch::FIRST,
+                buyer: BuyerId::new(format!("buyer-{number}")).unwrap(),
+                quantity: 1,
+                amount_minor: 250,
+                accepted_at: clock::now(),
+            }
+        });
+        let batch = ShardBatch {
+            shard,
+            places: places.collect(),
+            commands: Vec::new(),
+            hold_for_s: 600,
+            processing_for_s: 86_400,
+            now: clock::now(),
+        };
+        let mut tries = 0;
+        let applied = loop {
+            match ledger.apply(&batch).await {
+                Ok(applied) => break applied,
+                Err(error) => {
+                    // A move may only ever ask for the same again.
+                    let class = error.class();
+                    assert!(
+                        matches!(class, ErrorClass::Retry | ErrorClass::Ambiguous),
+                        "{error:?}"
+                    );
+                    tries += 1;
+                    tokio::time::sleep(RETRY_WAIT).await;
+                }
+            }
+        };
+        sold.at.push(Instant::now());
+        sold.retries += tries;
+        for place in applied.places {
+            let state = match place {
+                PlaceOutcome::Fresh { state, .. } => state,
+                // Decided by a try whose answer was lost.
+                PlaceOutcome::Known(record) if tries > 0 => record.state,
+                other => panic!("decided twice: {other:?}"),
+            };
+            sold.reserved += i64::from(state == State::Reserved);
+        }
+        sold.orders += BATCH_ORDERS;
+    }
+    sold
+}
+
+impl Sold {
+    fn longest_wait(&self) -> Duration {
+        let waits = self.at.windows(2).map(|pair| pair[1] - pair[0]);
+        waits.max().unwrap_or_default()
+    }
+
+    fn calls_between(&self, from: Instant, to: Instant) -> usize {
+        self.at
+            .iter()
+            .filter(|at| **at >= from && **at < to)
+            .count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
+    let Some(stage) = cluster::stage().await else {
+        return;
+    };
+    let event = stage.event("live", SHARDS, true).await;
+    let workers = stage.workers().await;
+    stage.skew(&workers[0]).await;
+    let config = LedgerConfig {
+        connections_max: u32::try_from(SHARDS).unwrap(),
+        ..LedgerConfig::new(&stage.world.database_url.as_str().into())
+    };
+    let ledger = Ledger::connect(&config).unwrap();
+    let stop = CancellationToken::new();
+    let sellers: Vec<_> = stage
+        .shard_ids(event)
+        .await
+        .into_iter()
+        .map(|shard| tokio::spawn(sell(ledger.clone(), event, shard, stop.clone())))
+        .collect();
+
+    let operator = stage.start();
+    let events = [format!("{}/live", stage.world.namespace)];
+    let spec = json!({
+        "mode": "PinEvents", "node": workers[1], "events": events, "force": true,
+    });
+    stage.create("pin", spec).await;
+    let proposed = stage.phase("pin", RebalancePhase::Proposed).await;
+    // Every seller is well under way, and as long again is left to compare with afterwards.
+    let quiet = Duration::from_secs(3);
+    let began = Instant::now();
+    tokio::time::sleep(quiet).await;
+    let moving = Instant::now();
+    stage.change("pin", json!({ "approve": true })).await;
+    let done = stage.phase("pin", RebalancePhase::Completed).await;
+    let moved = Instant::now();
+    tokio::time::sleep(quiet).await;
+    let ended = Instant::now();
+    stop.cancel();
+    let mut all = Vec::new();
+    for seller in sellers {
+        all.push(seller.await.unwrap());
+    }
+    operator.stop().await;
+
+    // Both books agree: what was answered, and what stands in the ledger.
+    let stock = stage.world.ledger.stock(event).await.unwrap();
+    let mut sql = stage.sql().await;
+    for sold in &all {
+        let shard = stock.iter().find(|it| it.id == sold.shard).unwrap();
+        let counts = shard.counts;
+        assert_eq!(counts.held, sold.reserved);
+        assert_eq!(counts.capacity, i64::from(CAPACITY));
+        assert_eq!(
+            counts.capacity,
+            counts.available + counts.held + counts.sold
+        );
+        assert!(counts.available >= 0);
+        let (orders, reserved): (i64, i64) = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE state = $2) FROM orders WHERE stock_shard_id = $1",
+        )
+        .bind(sold.shard.get())
+        .bind(State::Reserved.number())
+        .fetch_one(&mut sql)
+        .await
+        .unwrap();
+        assert_eq!(
+            (u128::try_from(orders).unwrap(), reserved),
+            (sold.orders, sold.reserved)
+        );
+        assert_eq!(shard.node, workers[1]);
+    }
+
+    let rate = |from: Instant, to: Instant| {
+        let calls: usize = all.iter().map(|sold| sold.calls_between(from, to)).sum();
+        f64::from(u32::try_from(calls).unwrap()) * 50.0 / (to - from).as_secs_f64()
+    };
+    let (before, during, after) = (rate(began, moving), rate(moving, moved), rate(moved, ended));
+    let mut waits: Vec<Duration> = all.iter().map(Sold::longest_wait).collect();
+    waits.sort();
+    let retries: u32 = all.iter().map(|sold| sold.retries).sum();
+    eprintln!(
+        "{} moves in {:?}; orders/s before {before:.0}, during {during:.0}, after {after:.0}; longest wait of each \
+         stock shard {waits:?}; {retries} batches came again; expected stall {:?} ms",
+        done.moves.len(),
+        moved - moving,
+        proposed.expected_stall_ms,
+    );
+    let longest = waits.last().unwrap();
+    assert!(*longest < STALL_MAX, "{waits:?}");
+    stage.assert_clean().await;
+    stage.clear().await;
+}
