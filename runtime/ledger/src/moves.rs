@@ -420,8 +420,8 @@ async fn prepare(
 ) -> std::result::Result<i32, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT pg_backend_pid() FROM \
-         set_config('statement_timeout', $1, false), \
-         set_config('client_connection_check_interval', $2, false)",
+         set_config('statement_timeout', $1, false) AS longest, \
+         set_config('client_connection_check_interval', $2, false) AS looks",
     )
     .bind(limit_ms.to_string())
     .bind(CLIENT_CHECK_EVERY)

@@ -173,7 +173,11 @@ async fn patch(
     spec: &Value,
     clients: &Clients,
 ) -> Result<DynamicObject, Failure> {
-    let wish = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+    let metadata = match version {
+        Some(version) => json!({ "resourceVersion": version }),
+        None => json!({}),
+    };
+    let wish = json!({ "metadata": metadata, "spec": spec });
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
