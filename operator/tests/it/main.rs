@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stderr,
     clippy::wildcard_enum_match_arm,
     reason = "tests, also in the functions that they share"
 )]

@@ -212,10 +212,9 @@ impl LedgerError {
                 ErrorClass::Ambiguous => ErrorClass::Retry,
                 class @ (ErrorClass::Retry | ErrorClass::Permanent | ErrorClass::Conflict) => class,
             },
-            Self::Write { cause, .. }
-            | Self::Apply { cause, .. }
-            | Self::Adjust { cause, .. }
-            | Self::Split { cause, .. } => classify(cause),
+            Self::Write { cause, .. } | Self::Apply { cause, .. } | Self::Adjust { cause, .. } => {
+                classify(cause)
+            }
             Self::NodeDown { .. } | Self::ShardsBusy { .. } => ErrorClass::Retry,
             Self::Migrate { cause } => {
                 if let sqlx::migrate::MigrateError::Execute(cause)
@@ -226,7 +225,7 @@ impl LedgerError {
                     ErrorClass::Permanent
                 }
             }
-            Self::Move { cause, .. } => classify_move(cause),
+            Self::Move { cause, .. } | Self::Split { cause, .. } => classify_move(cause),
             Self::NotOwner { .. } | Self::ShardConflict { .. } | Self::LaneConflict { .. } => {
                 ErrorClass::Conflict
             }
@@ -276,13 +275,23 @@ impl LedgerError {
     /// Somebody else moves or splits a shard of the same tables just now: one at a time, so wait.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        let Self::Move { cause, .. } = self else {
-            return false;
-        };
-        let message = cause.as_database_error().map(|error| error.message());
-        message.is_some_and(|said| BUSY_TEXTS.iter().any(|text| said.contains(text)))
+        if let Self::Move { cause, .. } | Self::Split { cause, .. } = self {
+            return is_busy(cause);
+        }
+        matches!(self, Self::ShardsBusy { .. })
     }
 }
+
+/// Whether it was kept out by whoever moves or splits, or by a lock.
+pub(crate) fn is_busy(cause: &sqlx::Error) -> bool {
+    cause.as_database_error().is_some_and(|error| {
+        let says = |text: &&str| error.message().contains(*text);
+        error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) || BUSY_TEXTS.iter().any(says)
+    })
+}
+
+/// A lock was waited for as long as is allowed.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// `stock shard .. is not here` of `apply_batch`, and whatever else a repetition may heal.
 pub(crate) const SERIALIZATION_FAILURE: &str = "40001";
@@ -296,8 +305,12 @@ const RETRY_STATES: [&str; 5] = ["40", "53", "57P", "55P03", "25006"];
 /// was broken off by its timeout (57014), which on Citus may come after a worker's commit.
 const AMBIGUOUS_STATES: [&str; 2] = ["08", "57014"];
 
-/// XX000 alone says nothing. A session says this of itself when its server was killed under it, perhaps while it committed.
-const AMBIGUOUS_TEXT: &str = "postmaster was shut down";
+/// XX000 alone says nothing. A session says the first of itself when its server was killed under it, perhaps while it
+/// committed, and Citus the second of a session of its own with another node.
+const AMBIGUOUS_TEXTS: [&str; 2] = [
+    "postmaster was shut down",
+    "server closed the connection unexpectedly",
+];
 
 /// XX000 alone says nothing; these texts come at the cutover of a move or split, and everything was rolled back.
 const RETRY_TEXTS: [&str; 5] = [
@@ -360,7 +373,7 @@ fn classify_state(state: &str, message: &str) -> ErrorClass {
     if RETRY_STATES.iter().any(starts) || state == "XX000" && is_cutover() {
         ErrorClass::Retry
     } else if AMBIGUOUS_STATES.iter().any(starts)
-        || state == "XX000" && message.contains(AMBIGUOUS_TEXT)
+        || state == "XX000" && AMBIGUOUS_TEXTS.iter().any(|text| message.contains(text))
     {
         ErrorClass::Ambiguous
     } else {
@@ -396,7 +409,11 @@ mod tests {
         }
         let cutover = "could not find valid entry for shard 102008";
         assert_eq!(of("XX000", cutover), ErrorClass::Retry);
-        let killed = "postmaster was shut down, exiting";
-        assert_eq!(of("XX000", killed), ErrorClass::Ambiguous);
+        for killed in [
+            "postmaster was shut down, exiting",
+            "server closed the connection unexpectedly\n\tThis probably means",
+        ] {
+            assert_eq!(of("XX000", killed), ErrorClass::Ambiguous);
+        }
     }
 }

@@ -198,11 +198,11 @@ async fn take(
     let asked: Vec<usize> = (0..workers.len())
         .map(|at| order.iter().filter(|worker| **worker == at).count())
         .collect();
-    let mut named = Vec::with_capacity(workers.len());
+    let mut to_name = Vec::with_capacity(workers.len());
     for (worker, asked) in workers.iter().zip(&asked) {
-        named.push((&worker.node, asked.saturating_sub(worker.free.len())));
+        to_name.push((&worker.node, asked.saturating_sub(worker.free.len())));
     }
-    let new: usize = named.iter().map(|(_, count)| count).sum();
+    let new: usize = to_name.iter().map(|(_, count)| count).sum();
     if workers.is_empty() || new > 0 {
         all_alive(nodes)?;
         may_grow(transaction, new).await?;
@@ -211,7 +211,7 @@ async fn take(
         let node = "any that takes shards".to_owned();
         return Err(LedgerError::LanesWithoutRoom { node });
     }
-    let mut names = pool::name(transaction, &named).await?;
+    let mut names = pool::name(transaction, &to_name).await?;
     let mut numbers = free_numbers(there);
     for at in order {
         let number = numbers.next().unwrap_or(i32::MAX);

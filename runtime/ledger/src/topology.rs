@@ -160,6 +160,15 @@ pub(crate) struct NodeState {
 
 /// The nodes of the cluster, the coordinator first. One that was taken out of service by its administrator does not count.
 pub(crate) async fn node_states(connection: &mut PgConnection) -> Result<Vec<NodeState>> {
+    let states = ask_nodes(connection).await?;
+    if states.iter().all(|node| node.is_alive) {
+        return Ok(states);
+    }
+    // Of a node that was restarted the first answer is about the session that Citus had with it before (measured).
+    ask_nodes(connection).await
+}
+
+async fn ask_nodes(connection: &mut PgConnection) -> Result<Vec<NodeState>> {
     // The coordinator answers this query, so it lives; workers are asked.
     sqlx::query_as(
         "SELECT groupid, nodename || ':' || nodeport AS name, \

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use sqlx::{Connection, FromRow, PgConnection};
-use ticket_core::{ErrorClass, EventId};
+use ticket_core::EventId;
 use tracing::{info, warn};
 
 use crate::connect::Ledger;
-use crate::error::{LedgerError, Result};
+use crate::error::{self, LedgerError, Result};
 use crate::lanes::{all_alive, pool};
 use crate::topology;
 
@@ -154,16 +154,13 @@ async fn clean_up(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// A split or clean-up that has to wait for somebody is no failure.
+/// Whoever has to wait for somebody has not failed.
 fn busy_or(what: &'static str) -> impl Fn(sqlx::Error) -> LedgerError {
     move |cause| {
-        let error = LedgerError::Write { what, cause };
-        match (error.class(), error) {
-            (ErrorClass::Retry, LedgerError::Write { cause, .. }) => {
-                LedgerError::ShardsBusy { cause: Some(cause) }
-            }
-            (_, error) => error,
+        if error::is_busy(&cause) {
+            return LedgerError::ShardsBusy { cause: Some(cause) };
         }
+        LedgerError::Write { what, cause }
     }
 }
 
@@ -184,15 +181,12 @@ async fn split(connection: &mut PgConnection, lanes: &[Shared]) -> Result<()> {
         .execute(connection)
         .await
         .map_err(|cause| {
-            let error = LedgerError::Split {
+            if error::is_busy(&cause) {
+                return LedgerError::ShardsBusy { cause: Some(cause) };
+            }
+            LedgerError::Split {
                 lanes: lanes.len(),
                 cause,
-            };
-            match (error.class(), error) {
-                (ErrorClass::Retry, LedgerError::Split { cause, .. }) => {
-                    LedgerError::ShardsBusy { cause: Some(cause) }
-                }
-                (_, error) => error,
             }
         })?;
     info!(
