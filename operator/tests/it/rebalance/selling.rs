@@ -112,7 +112,10 @@ impl Sold {
     }
 
     fn calls_between(&self, from: Instant, to: Instant) -> usize {
-        self.at.iter().filter(|at| **at >= from && **at < to).count()
+        self.at
+            .iter()
+            .filter(|at| **at >= from && **at < to)
+            .count()
     }
 }
 
