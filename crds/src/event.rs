@@ -248,7 +248,8 @@ impl Default for Queue {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
-    /// `Dedicated`: each stock shard alone in its Citus shard, for sales that sell out in seconds.
+    /// `Dedicated`: each stock shard alone in its Citus shard, for sales that sell out in seconds. Counts when the
+    /// stock is made; a later change does nothing.
     #[serde(default)]
     pub isolation: Isolation,
 }

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use ticket_bus::{BusError, Replication, TopicSpec};
-use ticket_core::Epoch;
-use ticket_ledger::{LedgerError, NewStockShard};
+use ticket_core::{Epoch, StockShardId};
+use ticket_ledger::{LaneSplit, LedgerError, NewStockShard};
 use ticket_plan::{NewShard, Plan, Settings, Step};
-use ticket_telemetry::metric;
+use ticket_telemetry::{chain, metric};
 use ticket_warmup::{FirstSeed, first_seed};
 use tracing::{info, warn};
 
@@ -108,9 +108,29 @@ async fn one(
             let config = [(RETENTION.to_owned(), retention_ms.to_string())].into();
             stale_on_conflict(context.bus.set_config(topic, &config).await)
         }
-        Step::CreateStockShards { category, shards } => {
-            create_shards(context, claim, category, shards_seen, shards).await
+        Step::LeaseLanes { lanes, seen } => {
+            match context.ledger.lease_lanes(claim.event, *seen, *lanes).await {
+                Ok(()) => Ok(Progress::Done),
+                // Another operator was faster: its lanes are the ones.
+                Err(LedgerError::LaneConflict { .. }) => Ok(Progress::Stale),
+                Err(cause) => Err(cause.into()),
+            }
         }
+        Step::SplitShard { .. } => split_shards(context, claim).await,
+        Step::CreateStockShards {
+            category,
+            shards,
+            first_lane,
+        } => {
+            let Some(ids) = shard_ids(context, claim, shards.len(), *first_lane).await? else {
+                return Ok(Progress::Stale);
+            };
+            create_shards(context, claim, category, shards_seen, &ids, shards).await
+        }
+        Step::ReleaseLanes { .. } => match context.ledger.release_lanes(claim.event).await? {
+            Some(_) => Ok(Progress::Done),
+            None => Ok(Progress::Stale),
+        },
         Step::SeedStock { epoch } => seed(context, claim, *epoch).await,
         Step::AdjustStock {
             category,
@@ -194,20 +214,56 @@ async fn set_open(context: &Context, claim: &Claim, is_open: bool) -> StepResult
     Ok(Progress::Done)
 }
 
+/// Splits what is to be split. A split takes seconds and is not broken off with us: who comes after waits for its end.
+async fn split_shards(context: &Context, claim: &Claim) -> StepResult {
+    match context.ledger.split_lanes(claim.event).await {
+        Ok(LaneSplit::Alone { splits }) => {
+            info!(event = %claim.name, splits, "every lane is alone in its citus shard");
+            Ok(Progress::Done)
+        }
+        Ok(LaneSplit::GivenUp { lanes }) => {
+            info!(event = %claim.name, lanes, "stock is on sale where lanes were to be made, leasing others");
+            Ok(Progress::Stale)
+        }
+        Err(busy @ LedgerError::ShardsBusy { .. }) => {
+            info!(event = %claim.name, reason = %chain(&busy), "split has to wait");
+            Ok(Progress::Waiting)
+        }
+        Err(cause) => Err(cause.into()),
+    }
+}
+
+/// Ids for new stock shards: lanes of the event from the given one on, or new ones. `None` if a lane is not what the plan took it
+/// for.
+async fn shard_ids(
+    context: &Context,
+    claim: &Claim,
+    count: usize,
+    first_lane: Option<usize>,
+) -> std::result::Result<Option<Vec<StockShardId>>, Dependency> {
+    let Some(first) = first_lane else {
+        // Ids that are drawn and not used are lost, which is harmless.
+        return Ok(Some(context.ledger.allocate_shard_ids(count).await?));
+    };
+    let lanes = context.ledger.lanes(claim.event).await?;
+    let lanes = lanes.get(first..first.saturating_add(count));
+    let lanes = lanes.filter(|lanes| lanes.iter().all(|lane| lane.is_alone));
+    Ok(lanes.map(|lanes| lanes.iter().map(|lane| lane.id).collect()))
+}
+
 async fn create_shards(
     context: &Context,
     claim: &Claim,
     category: &ticket_core::CategoryName,
     seen: usize,
+    ids: &[StockShardId],
     shards: &[NewShard],
 ) -> StepResult {
-    // Ids that are drawn and not used are lost, which is harmless.
-    let ids = context.ledger.allocate_shard_ids(shards.len()).await?;
     let rows: Vec<NewStockShard> = ids
-        .into_iter()
+        .iter()
         .zip(shards)
         .map(|(id, shard)| NewStockShard {
-            id,
+            id: *id,
             category: category.clone(),
             partition: i32::try_from(shard.partition).unwrap_or(i32::MAX),
             capacity: shard.capacity,

@@ -42,7 +42,12 @@ pub(crate) async fn done(context: &Context, about: &ObjectReference, step: &Step
             format!("set the retention of topic {topic} to {retention_ms} ms")
         }
         Step::WriteEvent { .. } => "wrote the settings of the sale to the ledger".to_owned(),
-        Step::CreateStockShards { category, shards } => {
+        Step::LeaseLanes { lanes, .. } => format!("leased {lanes} lanes for its stock shards"),
+        Step::SplitShard { .. } => "made sure that each of its lanes is alone in its Citus shard".to_owned(),
+        Step::ReleaseLanes { lanes } => format!("gave {lanes} lanes back"),
+        Step::CreateStockShards {
+            category, shards, ..
+        } => {
             format!("made {} stock shards for category {category}", shards.len())
         }
         Step::SeedStock { epoch } => format!("filled the stock store at epoch {epoch}"),
@@ -98,6 +103,9 @@ const fn type_of(step: &Step) -> EventType {
         | Step::GrowPartitions { .. }
         | Step::SetTopicConfig { .. }
         | Step::WriteEvent { .. }
+        | Step::LeaseLanes { .. }
+        | Step::SplitShard { .. }
+        | Step::ReleaseLanes { .. }
         | Step::CreateStockShards { .. }
         | Step::SeedStock { .. }
         | Step::AdjustStock { .. }
@@ -117,6 +125,9 @@ const fn reason(step: &Step) -> &'static str {
         Step::GrowPartitions { .. } => "PartitionsGrown",
         Step::SetTopicConfig { .. } => "TopicConfigured",
         Step::WriteEvent { .. } => "SettingsWritten",
+        Step::LeaseLanes { .. } => "LanesLeased",
+        Step::SplitShard { .. } => "LanesIsolated",
+        Step::ReleaseLanes { .. } => "LanesReleased",
         Step::CreateStockShards { .. } => "StockShardsCreated",
         Step::SeedStock { .. } => "StockSeeded",
         Step::AdjustStock { .. } => "StockAdjusted",

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use ticket_bus::TopicState;
 use ticket_core::{CategoryName, EventId, StockShardId, clock};
+use ticket_crds::Isolation;
 use ticket_ledger::{Audited, EventRow, NewestAdjustment, StockShardRow};
-use ticket_plan::{Observed, ObservedAdjustment, ObservedShard, ObservedTopic};
+use ticket_plan::{Observed, ObservedAdjustment, ObservedLanes, ObservedShard, ObservedTopic};
 
 use crate::claim::Claim;
 use crate::context::Context;
@@ -24,10 +25,16 @@ pub(crate) struct Seen {
     pub(crate) at: jiff::Timestamp,
 }
 
-/// Everything.
-pub(crate) async fn observe(context: &Context, claim: &Claim, topic: &str) -> Result<Seen> {
-    let (books, audited, armed, found) = tokio::join!(
+/// Everything. Lanes only of an Event that wants some.
+pub(crate) async fn observe(
+    context: &Context,
+    claim: &Claim,
+    topic: &str,
+    isolation: Isolation,
+) -> Result<Seen> {
+    let (books, lanes, audited, armed, found) = tokio::join!(
         read_books(context, claim.event),
+        read_lanes(context, claim.event, isolation),
         async {
             failed(
                 "the last audit",
@@ -37,7 +44,7 @@ pub(crate) async fn observe(context: &Context, claim: &Claim, topic: &str) -> Re
         async { failed("the stock store", context.stock.state(claim.event).await) },
         async { failed("the topic", context.bus.topic(topic).await) },
     );
-    let (books, audited, armed, found) = (books?, audited?, armed?, found?);
+    let (books, lanes, audited, armed, found) = (books?, lanes?, audited?, armed?, found?);
     let Books {
         row,
         stock,
@@ -57,6 +64,8 @@ pub(crate) async fn observe(context: &Context, claim: &Claim, topic: &str) -> Re
         is_owned: true,
         topic,
         row: row.as_ref().map(rows::observed),
+        is_distributed: lanes.is_distributed,
+        lanes: lanes.observed,
         shards: observed_shards(&stock, row.as_ref()),
         lost,
         adjustments: adjustments.into_iter().map(observed_adjustment).collect(),
@@ -101,21 +110,56 @@ async fn read_books(context: &Context, event: EventId) -> Result<Books> {
     })
 }
 
-/// What a removal needs: the row, and the topic if it shall go. A removal that keeps everything must not need Kafka.
+/// What there is for the isolation of an Event.
+struct Lanes {
+    is_distributed: bool,
+    observed: ObservedLanes,
+}
+
+async fn read_lanes(context: &Context, event: EventId, isolation: Isolation) -> Result<Lanes> {
+    let ledger = &context.ledger;
+    let is_distributed = failed("the kind of the ledger", ledger.is_distributed().await)?;
+    if !is_distributed || isolation == Isolation::Shared {
+        return Ok(Lanes {
+            is_distributed,
+            observed: ObservedLanes::default(),
+        });
+    }
+    let lanes = failed("the lanes", ledger.lanes(event).await)?;
+    Ok(Lanes {
+        is_distributed,
+        observed: ObservedLanes {
+            leased: lanes.len(),
+            alone: lanes.iter().filter(|lane| lane.is_alone).count(),
+            left: failed("the pool of lanes", ledger.lanes_left().await)?,
+        },
+    })
+}
+
+/// What a removal needs: the row, and if all shall go the topic and the lanes. A removal that keeps everything must not need
+/// Kafka.
 pub(crate) async fn observe_for_removal(
     context: &Context,
     event: EventId,
     topic: Option<&str>,
 ) -> Result<Seen> {
     let row = failed("the event row", context.ledger.event(event).await)?;
-    let topic = match topic {
-        Some(topic) => failed("the topic", context.bus.topic(topic).await)?,
-        None => None,
+    let (topic, leased) = match topic {
+        Some(topic) => {
+            let lanes = failed("the lanes", context.ledger.lanes(event).await)?;
+            let topic = failed("the topic", context.bus.topic(topic).await)?;
+            (topic, lanes.len())
+        }
+        None => (None, 0),
     };
     let observed = Observed {
         is_owned: true,
         topic: topic.map(|state| observed_topic(&state, false)),
         row: row.as_ref().map(rows::observed),
+        lanes: ObservedLanes {
+            leased,
+            ..ObservedLanes::default()
+        },
         ..Observed::default()
     };
     Ok(Seen {

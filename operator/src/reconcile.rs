@@ -201,7 +201,8 @@ async fn look_and_plan(
     is_fenced: bool,
 ) -> Result<(Desired, Seen, Plan)> {
     let prefix: &TopicPrefix = &context.prefix;
-    let mut seen = observe(context, claim, &prefix.order_log(&claim.name, claim.event)).await?;
+    let topic = prefix.order_log(&claim.name, claim.event);
+    let mut seen = observe(context, claim, &topic, spec.isolation).await?;
     seen.observed.is_fenced = is_fenced;
     let desired = Desired::new(spec, claim.event, prefix, seen.at)
         .map_err(|cause| OperatorError::Name { cause })?;

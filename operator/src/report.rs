@@ -1,5 +1,7 @@
 //! What the operator found, as status. Pure but for the write at the end, which happens only when something changed.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::DynamicObject;
@@ -26,8 +28,11 @@ use crate::reconcile::Known;
 const PLAN_STEPS_MAX: usize = 64;
 
 /// What a change of stock waits for.
-const WAITING_FOR: &str =
+const WAITING_FOR_PROCESSORS: &str =
     "; the commands are on the order log, and the processors have not met them yet";
+
+/// What a split waits for.
+const WAITING_FOR_SHARDS: &str = "; Citus shards are being split, moved or cleaned up by somebody else, which only one can at a time";
 
 /// How a reconciliation ended.
 pub(crate) enum Finding<'a> {
@@ -35,7 +40,7 @@ pub(crate) enum Finding<'a> {
     Settled,
     /// Steps are about to be carried out.
     Working,
-    /// Commands are on the order log; whoever decides about orders has not met them yet.
+    /// Others have to do their part first: commands are on the order log, or Citus shards are being changed.
     Waiting,
     /// It broke off.
     Failed(&'a OperatorError),
@@ -183,6 +188,7 @@ fn facts(next: &mut EventStatus, seen: &Seen) {
         })
     });
     let first = seen.stock.first().map(|shard| &shard.node);
+    let is_distributed = seen.observed.is_distributed;
     let has_nodes = seen.stock.iter().any(|shard| Some(&shard.node) != first);
     next.stock_shards = seen
         .stock
@@ -191,7 +197,7 @@ fn facts(next: &mut EventStatus, seen: &Seen) {
             id: shard.id.get(),
             category: shard.category.to_string(),
             node: has_nodes.then(|| shard.node.clone()),
-            lane: None,
+            lane: is_distributed.then_some(shard.lane),
             capacity: shard.counts.capacity,
         })
         .collect();
@@ -294,15 +300,16 @@ fn parts(
         .categories
         .iter()
         .all(|c| seen.observed.capacity_of(&c.name).is_some());
-    let stock = [Code::StockLost, Code::StockDiffers, Code::QuantityBelowSold];
+    let stock = [
+        Code::StockLost,
+        Code::StockDiffers,
+        Code::QuantityBelowSold,
+        Code::LanesExhausted,
+    ];
     let shards = match stock.into_iter().find_map(blocked_as) {
         Some(reason) => blocked(reason),
-        None if is_made && isolation == Isolation::Dedicated => yes(&format!(
-            "{} stock shards; they share Citus shards, lanes are not leased yet",
-            seen.stock.len()
-        )),
-        None if is_made => yes(&format!("{} stock shards", seen.stock.len())),
-        None => no(Code::Progressing, "stock shards are missing"),
+        None if is_made => yes(&made_stock(seen, isolation)),
+        None => no(Code::Progressing, &missing_stock(seen, isolation)),
     };
     say(ConditionType::ShardsReady, shards);
 
@@ -327,6 +334,38 @@ fn parts(
         };
         say(ConditionType::Audited, said);
     }
+}
+
+/// How the stock shards that are made are isolated.
+fn made_stock(seen: &Seen, isolation: Isolation) -> String {
+    let shards = seen.stock.len();
+    let lanes = seen.stock.iter().filter(|shard| shard.lane).count();
+    let nodes: HashSet<&str> = seen.stock.iter().map(|shard| shard.node.as_str()).collect();
+    match isolation {
+        Isolation::Dedicated if !seen.observed.is_distributed => {
+            format!("{shards} stock shards on one node: there are no lanes without Citus")
+        }
+        Isolation::Dedicated if lanes == shards => format!(
+            "{shards} stock shards in lanes of their own on {} workers",
+            nodes.len()
+        ),
+        Isolation::Dedicated => format!(
+            "{shards} stock shards, {lanes} of them in lanes of their own: isolation does not change once stock is made"
+        ),
+        Isolation::Shared => format!("{shards} stock shards"),
+    }
+}
+
+/// How far the way to stock is.
+fn missing_stock(seen: &Seen, isolation: Isolation) -> String {
+    let lanes = seen.observed.lanes;
+    if isolation == Isolation::Shared || lanes.leased == 0 {
+        return "stock shards are missing".to_owned();
+    }
+    format!(
+        "stock shards are missing; {} lanes are leased, {} of them are alone in their Citus shards",
+        lanes.leased, lanes.alone
+    )
 }
 
 /// Conditions of the whole.
@@ -374,7 +413,11 @@ fn overall(
         Finding::Waiting => {
             // It was not an error that kept it from being done.
             say(Degraded, no(Code::Progressing, ""));
-            under_way(say, plan, WAITING_FOR);
+            let waiting_for = match plan.next() {
+                Some(Step::SplitShard { .. }) => WAITING_FOR_SHARDS,
+                Some(_) | None => WAITING_FOR_PROCESSORS,
+            };
+            under_way(say, plan, waiting_for);
         }
         Finding::Failed(error) | Finding::NotRemoved(error) => {
             let message = chain(*error).to_string();

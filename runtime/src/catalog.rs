@@ -247,6 +247,8 @@ pub struct Catalog {
     ledger: Ledger,
     snapshot: watch::Sender<Arc<Snapshot>>,
     topics: watch::Sender<Vec<String>>,
+    /// The events were read once.
+    is_read: watch::Sender<bool>,
     /// One reader at a time: whoever needs a fresh look while one is under way waits for it.
     reading: Mutex<()>,
 }
@@ -259,6 +261,7 @@ impl Catalog {
             ledger,
             snapshot: watch::Sender::new(Arc::default()),
             topics: watch::Sender::new(Vec::new()),
+            is_read: watch::Sender::new(false),
             reading: Mutex::new(()),
         })
     }
@@ -267,6 +270,12 @@ impl Catalog {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.borrow().clone()
+    }
+
+    /// Waits until the events were read once: before that every event would be unknown.
+    pub async fn first_read(&self) {
+        // The sender lives as long as we do.
+        drop(self.is_read.subscribe().wait_for(|is_read| *is_read).await);
     }
 
     /// The order logs of all events; changes when an event comes or goes.
@@ -286,6 +295,7 @@ impl Catalog {
         let known = self.snapshot();
         let (newest, count) = self.ledger.newest_change().await?;
         if newest <= known.change && count == known.by_name.len() {
+            self.is_read.send_replace(true);
             return Ok(());
         }
         let changed = self.ledger.events_changed_since(known.change).await?;
@@ -306,6 +316,7 @@ impl Catalog {
             *known = topics;
             is_new
         });
+        self.is_read.send_replace(true);
         Ok(())
     }
 

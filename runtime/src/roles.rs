@@ -196,6 +196,11 @@ async fn serve(role: Role, settings: Settings, sources: &Sources) -> anyhow::Res
         "catalog",
         endless(catalog.run(clients.health.clone(), stop.clone())),
     );
+    // The ledger is down: wait, readiness says so. Whoever is asked now would take every event for one that does not exist.
+    tokio::select! {
+        () = clients.stop.cancelled() => anyhow::bail!("stopped before the ledger was there"),
+        () = clients.catalog.first_read() => {}
+    }
     let order_events = clients.prefix.order_events();
     ensure_topic(&clients, &settings, order_events, ORDER_EVENTS_PARTITIONS).await?;
 
@@ -301,6 +306,25 @@ async fn ensure_topic(
     }
 }
 
+/// Follows a topic that is there. A broker that does not answer, or has not heard of a topic that another has just made: wait.
+async fn follow(clients: &Clients, topic: &str) -> anyhow::Result<Tail> {
+    loop {
+        match Tail::follow(&clients.bus, topic).await {
+            Ok(tail) => return Ok(tail),
+            Err(error) if error.class() == ticket_core::ErrorClass::Permanent => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                tracing::warn!(error = %ticket_telemetry::chain(&error), code = error.code(), topic, "topic cannot be followed yet");
+            }
+        }
+        tokio::select! {
+            () = clients.stop.cancelled() => anyhow::bail!("stopped before {topic} could be followed"),
+            () = tokio::time::sleep(PROBE_EVERY) => {}
+        }
+    }
+}
+
 async fn start_api(
     tasks: &mut Supervisor,
     clients: &Clients,
@@ -318,7 +342,7 @@ async fn start_api(
     let keys = keys.map(|source| key_set(tasks, "buyer-keys", source, &stop));
     let positions = Positions::new(clients.kafka.clone(), clients.prefix.group("processor"));
     let waiters = Arc::new(Waiters::default());
-    let tail = Tail::follow(&clients.bus, &clients.prefix.order_events()).await?;
+    let tail = follow(clients, &clients.prefix.order_events()).await?;
     tasks.start("positions", endless(positions.clone().run(stop.clone())));
     tasks.start("waiters", waiters.clone().run(tail, stop.clone()));
     let api = Api::new(ApiParts {

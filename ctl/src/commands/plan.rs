@@ -6,9 +6,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use ticket_core::names::TopicPrefix;
+use ticket_core::share::LANES_MAX;
 use ticket_core::{EventId, clock};
-use ticket_crds::{TicketEvent, validate};
-use ticket_plan::{Desired, Observed, Step, plan};
+use ticket_crds::{Isolation, TicketEvent, validate};
+use ticket_plan::{Desired, Observed, ObservedLanes, Step, plan};
 
 use super::{Ended, events};
 use crate::cli;
@@ -49,6 +50,9 @@ async fn of_file(path: &Path, clients: &Clients, output: &mut Output<'_>) -> End
     let planned = planned(&event).map_err(|cause| Failure::new(Exit::Error, cause))?;
     output.show(&planned)?;
     output.word("these are the steps for a new event; the operator plans from what it finds");
+    if event.spec.placement.isolation == Isolation::Dedicated {
+        output.word("lanes are for a ledger on Citus; on plain PostgreSQL their steps fall away");
+    }
     Ok(Exit::Ok)
 }
 
@@ -102,7 +106,16 @@ fn planned(event: &TicketEvent) -> anyhow::Result<Planned> {
     let spec = validate(event)?;
     let id = EventId::random();
     let desired = Desired::new(&spec, id, &TopicPrefix::default(), clock::now())?;
-    let steps = plan(&desired, &Observed::default()).steps;
+    // Nobody is asked, so lanes are shown as where there is Citus.
+    let nothing = Observed {
+        is_distributed: desired.is_dedicated,
+        lanes: ObservedLanes {
+            left: LANES_MAX,
+            ..ObservedLanes::default()
+        },
+        ..Observed::default()
+    };
+    let steps = plan(&desired, &nothing).steps;
     let lines = steps
         .iter()
         .map(|step| [step.name().to_owned(), cost(step), detail(step)])
@@ -136,6 +149,11 @@ fn cost(step: &Step) -> String {
             format!("{} more partitions", to.saturating_sub(*from))
         }
         Step::CreateStockShards { shards, .. } => format!("{} ledger rows", shards.len()),
+        Step::LeaseLanes { lanes, seen } => {
+            format!("{} lanes of {LANES_MAX}", lanes.saturating_sub(*seen))
+        }
+        // Each lane leaves what was around it in two pieces.
+        Step::SplitShard { lanes } => format!("up to {} Citus shards, for good", lanes * 2),
         Step::WriteEvent { settings } => format!("{} ledger rows", settings.categories.len() + 1),
         Step::RequireWarmUp { .. } => "the sale waits for a warm-up".to_owned(),
         Step::SetTopicConfig { .. }
@@ -147,6 +165,7 @@ fn cost(step: &Step) -> String {
         | Step::OpenSales
         | Step::CloseStock
         | Step::DeleteEvent
+        | Step::ReleaseLanes { .. }
         | Step::ReleaseEvent => String::new(),
     }
 }
@@ -172,10 +191,20 @@ fn detail(step: &Step) -> String {
         } => {
             format!("{topic}: kept for {} h", retention_ms / 3_600_000)
         }
-        Step::CreateStockShards { category, shards } => {
+        Step::LeaseLanes { lanes, .. } => format!("{lanes} in all, spread evenly over the workers"),
+        Step::SplitShard { .. } => {
+            "each lane alone in its Citus shard, as far as the pool has none that is".to_owned()
+        }
+        Step::ReleaseLanes { lanes } => format!("{lanes} lanes"),
+        Step::CreateStockShards {
+            category,
+            shards,
+            first_lane,
+        } => {
             let units: u64 = shards.iter().map(|shard| u64::from(shard.capacity)).sum();
+            let place = first_lane.map_or("", |_| " in lanes of their own");
             format!(
-                "{category}: {units} tickets on {} stock shards",
+                "{category}: {units} tickets on {} stock shards{place}",
                 shards.len()
             )
         }
@@ -273,6 +302,23 @@ mod tests {
             planned.names().last().map(String::as_str),
             Some("OpenSales")
         );
+    }
+
+    #[test]
+    fn a_dedicated_event_shows_its_lanes_and_what_they_cost() {
+        let mut event = demo();
+        event.spec.placement.isolation = Isolation::Dedicated;
+        let table = planned(&event).unwrap().table(false);
+        for words in [
+            "LeaseLanes",
+            "6 lanes of 1024",
+            "SplitShard",
+            "up to 12 Citus shards, for good",
+            "standing: 1600 tickets on 4 stock shards in lanes of their own",
+        ] {
+            assert!(table.contains(words), "{words}: {table}");
+        }
+        assert!(!planned(&demo()).unwrap().table(false).contains("lane"));
     }
 
     #[test]

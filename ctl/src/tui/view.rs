@@ -64,21 +64,24 @@ fn title(frame: &mut Frame<'_>, area: Rect, state: &State, grid: &Grid<'_>) {
     let names: Vec<String> = state.stack.iter().map(|open| open.screen.title()).collect();
     let mut text = names.join(" > ");
     if !grid.columns.is_empty() {
-        text.push_str(&if grid.rows.len() == grid.total {
-            format!(" ({})", grid.total)
+        let (shown, all) = (grid.rows.len(), grid.total);
+        let count = if shown == all {
+            format!(" ({all})")
         } else {
-            format!(" ({} of {})", grid.rows.len(), grid.total)
-        });
+            format!(" ({shown} of {all})")
+        };
+        text += &count;
     }
     if let Some(list) = state.list() {
         if !list.filter.is_empty() {
-            text.push_str(&format!("  filter: {}", list.filter));
+            text += "  filter: ";
+            text += &list.filter;
         }
         if let Some(sort) = list.sort
             && let Some(column) = grid.columns.get(sort.column)
         {
             let way = if sort.is_descending { "down" } else { "up" };
-            text.push_str(&format!("  sorted: {} {way}", column.title));
+            text.extend(["  sorted: ", column.title, " ", way]);
         }
     }
     frame.render_widget(Line::styled(text, state.theme.title()), area);

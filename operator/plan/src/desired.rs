@@ -8,7 +8,7 @@ use ticket_core::ids::InvalidId;
 use ticket_core::names::TopicPrefix;
 use ticket_core::share::shards_that_fit;
 use ticket_core::{CategoryName, Currency, EventId, EventName, Money, StockSource};
-use ticket_crds::ValidatedEvent;
+use ticket_crds::{Isolation, ValidatedEvent};
 
 /// Partitions of an order log whose spec names no number: one for each stock shard, up to this.
 const DEFAULT_PARTITIONS_MAX: u32 = 64;
@@ -22,6 +22,8 @@ pub struct Desired {
     pub settings: Settings,
     /// Stock, in the order of the spec.
     pub categories: Vec<DesiredCategory>,
+    /// Whether each stock shard shall be alone in its Citus shard, where there is Citus.
+    pub is_dedicated: bool,
     /// Where the clock stands in the sale.
     pub window: Window,
 }
@@ -181,6 +183,7 @@ impl Desired {
                 partitions: topic.partitions,
                 categories: settings,
             },
+            is_dedicated: spec.isolation == Isolation::Dedicated,
             window: Window::at(now, spec.opens_at, spec.closes_at),
             topic,
             categories,

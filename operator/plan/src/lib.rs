@@ -3,6 +3,7 @@
 //! It does not know how a step is carried out.
 
 mod desired;
+mod lanes;
 mod observed;
 mod plan;
 mod rebalance;
@@ -10,7 +11,7 @@ mod step;
 
 pub use desired::{CategorySettings, Desired, DesiredCategory, DesiredTopic, Settings, Window};
 pub use observed::{
-    Observed, ObservedAdjustment, ObservedRow, ObservedShard, ObservedTopic, Units,
+    Observed, ObservedAdjustment, ObservedLanes, ObservedRow, ObservedShard, ObservedTopic, Units,
 };
 pub use plan::{Plan, Removal, plan, plan_removal};
 pub use rebalance::{

@@ -17,6 +17,10 @@ pub struct Observed {
     pub topic: Option<ObservedTopic>,
     /// The ledger's event row; `None` before it was first written.
     pub row: Option<ObservedRow>,
+    /// Whether the ledger's stock is spread over the nodes of a Citus cluster: only there are lanes.
+    pub is_distributed: bool,
+    /// Lanes of the event. Looked at only if the Event wants or gives up lanes; else as if there were none.
+    pub lanes: ObservedLanes,
     /// Stock shards in the ledger, in the order of their numbers.
     pub shards: Vec<ObservedShard>,
     /// Stock shards that the ledger names, but whose stock is gone: one entry for each.
@@ -27,6 +31,17 @@ pub struct Observed {
     pub armed: Option<Epoch>,
     /// Whether the store has refused a seed because it has seen this epoch: only a warm-up with a new one helps.
     pub is_fenced: bool,
+}
+
+/// Lanes: stock shards, made or still to be made, that are alone in their Citus shards.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ObservedLanes {
+    /// Lanes that the event leases, alone or not.
+    pub leased: usize,
+    /// Those of them that are alone in their Citus shards.
+    pub alone: usize,
+    /// Lanes that the pool can still give.
+    pub left: usize,
 }
 
 /// The order log as it is.
@@ -145,6 +160,12 @@ impl Observed {
             .find(|adjustment| adjustment.category == *category)
     }
 
+    /// Stock shards that the ledger names, there or lost: the number of the next one.
+    #[must_use]
+    pub fn named(&self) -> usize {
+        self.shards.len() + self.lost.len()
+    }
+
     /// Whether a stock shard of the category has not met its newest adjustment.
     #[must_use]
     pub fn is_under_way(&self, category: &CategoryName) -> bool {
@@ -207,8 +228,23 @@ impl Observed {
                 self.is_owned = true;
                 self.row_mut().settings = Some((**settings).clone());
             }
-            Step::CreateStockShards { category, shards } => {
-                if self.capacity_of(category).is_none() {
+            Step::LeaseLanes { lanes, seen } => {
+                let missing = lanes.saturating_sub(*seen);
+                if self.is_distributed && self.lanes.leased == *seen && self.lanes.left >= missing {
+                    self.lanes.leased += missing;
+                    self.lanes.left -= missing;
+                }
+            }
+            Step::SplitShard { .. } => self.lanes.alone = self.lanes.leased,
+            Step::CreateStockShards {
+                category,
+                shards,
+                first_lane,
+            } => {
+                let are_lanes_there = first_lane.is_none_or(|first| {
+                    first == self.named() && self.lanes.alone >= first + shards.len()
+                });
+                if self.capacity_of(category).is_none() && are_lanes_there {
                     self.shards.extend(shards.iter().map(|shard| ObservedShard {
                         category: category.clone(),
                         partition: shard.partition,
@@ -251,6 +287,10 @@ impl Observed {
                 self.shards.clear();
                 self.lost.clear();
                 self.adjustments.clear();
+            }
+            Step::ReleaseLanes { .. } => {
+                self.lanes.left += self.lanes.leased;
+                (self.lanes.leased, self.lanes.alone) = (0, 0);
             }
             Step::ReleaseEvent => self.is_owned = false,
             Step::Blocked { .. } => {}

@@ -7,6 +7,7 @@ use ticket_core::share::{shards_that_fit, share};
 use ticket_core::{Adjustment, CategoryName, Epoch, StockSource};
 
 use crate::desired::{Desired, DesiredCategory, DesiredTopic, Settings, Window};
+use crate::lanes;
 use crate::observed::{Observed, ObservedTopic};
 use crate::step::{BlockReason, NewShard, Step};
 
@@ -41,6 +42,8 @@ impl Plan {
             | Step::CreateTopic { .. }
             | Step::GrowPartitions { .. }
             | Step::SetTopicConfig { .. }
+            | Step::LeaseLanes { .. }
+            | Step::SplitShard { .. }
             | Step::CreateStockShards { .. }
             | Step::SeedStock { .. }
             | Step::AdjustStock { .. }
@@ -49,6 +52,7 @@ impl Plan {
             | Step::CloseStock
             | Step::DeleteTopic { .. }
             | Step::DeleteEvent
+            | Step::ReleaseLanes { .. }
             | Step::ReleaseEvent => None,
         })
     }
@@ -105,8 +109,10 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
             wanted: desired.topic.partitions,
         });
     }
-    stock(desired, observed, partitions, &mut steps, &mut blocked);
+    let is_stock_to_come = stock(desired, observed, partitions, &mut steps, &mut blocked);
     match observed.armed {
+        // A store that is filled now would never get it.
+        None if is_stock_to_come => {}
         Some(epoch) if epoch == observed.epoch() => {}
         None if may_seed(desired, observed) => {
             steps.push(Step::SeedStock {
@@ -164,6 +170,11 @@ pub fn plan_removal(removal: Removal, topic: &str, observed: &Observed) -> Plan 
                 });
             }
             steps.push(Step::DeleteEvent);
+            if observed.lanes.leased > 0 {
+                steps.push(Step::ReleaseLanes {
+                    lanes: observed.lanes.leased,
+                });
+            }
         }
     }
     Plan { steps }
@@ -273,15 +284,23 @@ fn change_topic(
     }
 }
 
+/// Plans stock that is missing. Answers whether some of it has to wait for what is blocked.
 fn stock(
     desired: &Desired,
     observed: &Observed,
     partitions: u32,
     steps: &mut Vec<Step>,
     blocked: &mut Vec<BlockReason>,
-) {
+) -> bool {
+    let to_make = desired
+        .categories
+        .iter()
+        .filter(|category| is_to_be_made(observed, &category.name))
+        .map(|category| usize::from(category.shards.get()))
+        .sum();
+    let lanes = lanes::prepare(desired, observed, to_make, steps, blocked);
     // Stock shard n of the event belongs to partition n mod partitions, counted over everything that was ever made.
-    let mut number = observed.shards.len() + observed.lost.len();
+    let mut number = observed.named();
     for category in &desired.categories {
         if comes_too_late(observed, &category.name) {
             blocked.push(BlockReason::CategoryAdded {
@@ -299,11 +318,14 @@ fn stock(
             continue;
         }
         let Some(units) = observed.units_of(&category.name) else {
+            let Some(lanes) = lanes else { continue };
             let shards = new_shards(category.quantity, category.shards, number, partitions);
+            let first_lane = (number + shards.len() <= lanes).then_some(number);
             number += shards.len();
             steps.push(Step::CreateStockShards {
                 category: category.name.clone(),
                 shards,
+                first_lane,
             });
             continue;
         };
@@ -335,6 +357,14 @@ fn stock(
         lost.into_iter()
             .map(|category| BlockReason::CategoryMissing { category }),
     );
+    lanes.is_none()
+}
+
+/// Whether a category has no stock and can still get some.
+fn is_to_be_made(observed: &Observed, category: &CategoryName) -> bool {
+    observed.capacity_of(category).is_none()
+        && !observed.lost.contains(category)
+        && !comes_too_late(observed, category)
 }
 
 /// Stock shards that a category should have that was made with `born_with` tickets. More tickets that came later found the

@@ -43,12 +43,29 @@ pub enum Step {
         /// How long records are kept, milliseconds.
         retention_ms: i64,
     },
+    /// Lanes for stock shards that are to be made: one each, spread evenly over the workers. Only on Citus, and never for an Event
+    /// that has stock. `seen` is the precondition.
+    LeaseLanes {
+        /// Lanes that it shall have in all.
+        lanes: usize,
+        /// Lanes that it has.
+        seen: usize,
+    },
+    /// Citus shards are split until each lane is alone in one; nothing if free lanes were leased, which are. What is to be
+    /// split is looked up when it is done.
+    SplitShard {
+        /// Lanes that may not be alone yet.
+        lanes: usize,
+    },
     /// Only if the category has no stock shard. All of a category at once, so that its units never are there in part.
     CreateStockShards {
         /// The category.
         category: CategoryName,
         /// In order.
         shards: Vec<NewShard>,
+        /// The lane of the first of them; each other one takes the next. `None`: they fall where their hash puts them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first_lane: Option<usize>,
     },
     /// The first filling of the store. Only while nothing was ever sold and the store is not armed.
     SeedStock {
@@ -87,8 +104,14 @@ pub enum Step {
         /// The topic.
         topic: String,
     },
-    /// Remove rows, orders and stock. Last, because they name everything else.
+    /// Remove rows, orders and stock. After all else, because they name it.
     DeleteEvent,
+    /// The lanes are free for the next event. After the rows: a crash in between leaves the lease of an event that is gone,
+    /// which counts as none.
+    ReleaseLanes {
+        /// How many.
+        lanes: usize,
+    },
     /// Give the event up: the same name may adopt it again.
     ReleaseEvent,
 }
@@ -112,6 +135,8 @@ impl Step {
             Self::CreateTopic { .. } => "CreateTopic",
             Self::GrowPartitions { .. } => "GrowPartitions",
             Self::SetTopicConfig { .. } => "SetTopicConfig",
+            Self::LeaseLanes { .. } => "LeaseLanes",
+            Self::SplitShard { .. } => "SplitShard",
             Self::CreateStockShards { .. } => "CreateStockShards",
             Self::SeedStock { .. } => "SeedStock",
             Self::AdjustStock { .. } => "AdjustStock",
@@ -121,6 +146,7 @@ impl Step {
             Self::CloseStock => "CloseStock",
             Self::DeleteTopic { .. } => "DeleteTopic",
             Self::DeleteEvent => "DeleteEvent",
+            Self::ReleaseLanes { .. } => "ReleaseLanes",
             Self::ReleaseEvent => "ReleaseEvent",
         }
     }
@@ -176,6 +202,16 @@ pub enum BlockReason {
         /// How many.
         shards: usize,
     },
+    /// The pool of lanes is at its limit.
+    #[error(
+        "the Event asks for {wanted} more lanes, and the pool can give {left}: ask for fewer stock shards or for `isolation: Shared`, or delete an event that leases lanes"
+    )]
+    LanesExhausted {
+        /// Lanes that are missing.
+        wanted: usize,
+        /// Lanes that can be leased.
+        left: usize,
+    },
     /// The stock shards of a category are made and differ.
     #[error(
         "category {category} has {found} stock shards, the Event asks for {wanted}: the number is fixed once the stock is made"
@@ -220,6 +256,7 @@ impl BlockReason {
             Self::Partitions { .. } | Self::Replication { .. } => Code::TopicConflict,
             Self::BelowSold { .. } => Code::QuantityBelowSold,
             Self::StockLost { .. } => Code::StockLost,
+            Self::LanesExhausted { .. } => Code::LanesExhausted,
             Self::Shards { .. } | Self::CategoryAdded { .. } | Self::CategoryMissing { .. } => {
                 Code::StockDiffers
             }
@@ -236,6 +273,7 @@ impl BlockReason {
             Self::Partitions { .. }
             | Self::Replication { .. }
             | Self::StockLost { .. }
+            | Self::LanesExhausted { .. }
             | Self::Shards { .. }
             | Self::CategoryAdded { .. }
             | Self::CategoryMissing { .. } => true,

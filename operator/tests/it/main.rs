@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stderr,
     clippy::wildcard_enum_match_arm,
     reason = "tests, also in the functions that they share"
 )]
@@ -14,6 +15,7 @@ mod crd;
 mod deletion;
 mod down;
 mod drift;
+mod lanes;
 mod lease;
 mod lifecycle;
 mod lost;

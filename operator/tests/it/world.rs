@@ -135,6 +135,16 @@ impl World {
         Self::over(new_database().await).await
     }
 
+    /// With a ledger of its own on Citus; `None`, and a word about it, if there is no Citus.
+    pub(crate) async fn on_citus() -> Option<Self> {
+        let world = Self::alone().await;
+        if world.ledger.is_distributed().await.unwrap() {
+            return Some(world);
+        }
+        eprintln!("skipped: this PostgreSQL has no Citus");
+        None
+    }
+
     /// Over a ledger that the test brings.
     pub(crate) async fn over(database_url: String) -> Self {
         let shared = shared().await;
@@ -346,6 +356,14 @@ impl World {
             (status.observed_generation == generation && is_wanted(&status)).then_some(status)
         })
         .await
+    }
+
+    /// Message of a condition of this Event.
+    pub(crate) fn message(status: &EventStatus, which: ConditionType) -> &str {
+        let of = |c: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+            c.type_ == which.as_str()
+        };
+        &status.conditions.iter().find(of).unwrap().message
     }
 
     /// Waits until the Event is Ready and in `phase`.

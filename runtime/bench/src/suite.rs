@@ -57,7 +57,9 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
     measures.extend(together::measures(plan));
     measures.extend(growth::measures(plan));
     measures.extend(loss::measures(plan));
-    measures.extend(citus::measures(plan));
+    if !plan.quick {
+        measures.extend(citus::measures(plan));
+    }
     measures.extend(memory::measures(plan));
     measures
 }
@@ -65,7 +67,11 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
 /// What takes longer than a run of everything may, and is measured only when it is named.
 #[must_use]
 pub fn measures_on_request(plan: &Plan) -> Vec<Box<dyn Measure>> {
-    operator::measures(plan)
+    let mut measures = operator::measures(plan);
+    if plan.quick {
+        measures.extend(citus::measures(plan));
+    }
+    measures
 }
 
 /// Measures and writes `target/bench/report.md`, `results.json` and the plots; the report goes to stdout too. With `only`,

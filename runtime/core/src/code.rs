@@ -104,6 +104,14 @@ codes! {
         "Look for `trace_id` in the logs of the runtime.";
     NeedsCitus "needs-citus" 409 "This needs Citus; the ledger is plain PostgreSQL.",
         "Install Citus, or live with one node: nothing else is lost.";
+    LanesExhausted "lanes-exhausted" 0 "The pool of lanes cannot give as many as the Event asks for.",
+        "Ask for fewer stock shards, set `placement.isolation: Shared`, or delete an event that leases lanes.";
+    LanesWithoutRoom "lanes-without-room" 0 "No part of a worker may be split for new lanes: events are on sale in all of them.",
+        "It is tried again each minute. Wait for a sale to end, add a worker, or set `placement.isolation: Shared`.";
+    NodeDown "node-down" 0 "A node of the ledger is down, and a split or move of Citus shards needs every node.",
+        "Start the node that the message names; it is tried again by itself. `ticketctl shards list` shows all nodes.";
+    ShardsBusy "shards-busy" 0 "Citus shards are being split, moved or cleaned up by somebody else.",
+        "Wait: only one such operation runs at a time, and it is tried again by itself.";
     AwaitingApproval "awaiting-approval" 0 "The moves are planned; nothing moves until somebody approves them.",
         "`ticketctl rebalance status NAME` shows them, `ticketctl rebalance approve NAME` starts them.";
     PlanStale "plan-stale" 0 "The ledger's shards are not where they were when the moves were planned.",
@@ -120,8 +128,6 @@ codes! {
         "Compare `spec.events` (namespace/name) with `ticketctl events list -A`.";
     NodeUnknown "node-unknown" 0 "The ledger has no node of this name.",
         "`ticketctl shards list` shows the nodes as host:port.";
-    NodeDown "node-down" 0 "A node of the ledger does not answer.",
-        "Bring it back: shards move only while every node is up. `ticketctl shards list` shows which one it is.";
     NoTargetNode "no-target-node" 0 "No living node takes shards.",
         "Add a worker, or let one take shards again: citus_set_node_property(host, port, 'shouldhaveshards', true).";
     TooManyMoves "too-many-moves" 0 "One rebalance would take more moves than it may have.",

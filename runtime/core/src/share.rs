@@ -7,6 +7,10 @@ use crate::fact::StockCounts;
 /// Fewest units of a stock shard: thin shards strand the last tickets of a sale (measured: even draining strands 1-5 %).
 pub const UNITS_PER_SHARD_MIN: u32 = 50;
 
+/// Lanes of a ledger: stock shards alone in their Citus shards. A lane is never taken apart again and costs each node four
+/// small tables, so the pool has a limit: two of the largest events at once.
+pub const LANES_MAX: usize = 1_024;
+
 /// Shares `units` (tickets) over `shards` evenly; the first `units % shards` shards get one more.
 /// Returns `shards` entries in shard order. Their sum is exactly `units`.
 #[must_use]

@@ -37,7 +37,7 @@ struct Inner {
     settings: RwLock<Settings>,
     /// To the workers of a Citus cluster.
     routes: Routes,
-    /// Whether the tables are distributed; asked once, because it only changes by a migration.
+    /// Whether the tables are distributed; asked until it is settled, because it only changes by a migration.
     distributed: OnceCell<bool>,
 }
 
@@ -97,16 +97,21 @@ impl Ledger {
 
     /// Whether stock and orders are distributed over the nodes of a Citus cluster.
     pub async fn is_distributed(&self) -> Result<bool> {
-        let ask = || async {
-            let mut connection = self.acquire().await?;
-            has_citus_tables(&mut connection)
-                .await
-                .map_err(|cause| LedgerError::Read {
-                    what: "whether tables are distributed",
-                    cause,
-                })
+        if let Some(known) = self.inner.distributed.get() {
+            return Ok(*known);
+        }
+        let failed = |cause| LedgerError::Read {
+            what: "whether tables are distributed",
+            cause,
         };
-        self.inner.distributed.get_or_try_init(ask).await.copied()
+        let mut connection = self.acquire().await?;
+        let is_distributed = has_citus_tables(&mut connection).await.map_err(failed)?;
+        // A cluster whose tables are not distributed is just being migrated: that answer is not kept.
+        if is_distributed || !has_citus(&mut connection).await.map_err(failed)? {
+            let keep = || async { is_distributed };
+            return Ok(*self.inner.distributed.get_or_init(keep).await);
+        }
+        Ok(is_distributed)
     }
 
     /// A pooled connection. An error here means that nothing was sent.

@@ -87,8 +87,8 @@ pub enum LedgerError {
         #[source]
         cause: sqlx::Error,
     },
-    /// The ledger is plain `PostgreSQL`: there is one node, and no shard to move.
-    #[error("the ledger is plain PostgreSQL: moving shards needs Citus")]
+    /// The ledger is plain `PostgreSQL`: there is one node, and no Citus shard to split or move.
+    #[error("the ledger is plain PostgreSQL: splitting and moving shards needs Citus")]
     NeedsCitus,
     /// There is no such stock shard, also by the catalog: it was deleted, or never was.
     #[error("stock shard {shard} is unknown")]
@@ -121,6 +121,53 @@ pub enum LedgerError {
         seen: usize,
         /// Stock shards there are.
         found: usize,
+    },
+    /// The event has other lanes by now than whoever planned more had seen.
+    #[error("event {event} has {found} lanes, the plan knew {seen}")]
+    LaneConflict {
+        /// The event.
+        event: EventId,
+        /// Lanes in the plan's view.
+        seen: usize,
+        /// Lanes there are.
+        found: usize,
+    },
+    /// The pool of lanes is at its limit.
+    #[error("the pool can give {left} more lanes, {wanted} are wanted")]
+    LanesExhausted {
+        /// New lanes that are wanted.
+        wanted: usize,
+        /// New lanes that there may be.
+        left: usize,
+    },
+    /// Every hash range of a worker is too narrow, or holds stock of an event that is on sale.
+    #[error("no hash range of worker {node} may be split for new lanes now")]
+    LanesWithoutRoom {
+        /// The worker.
+        node: String,
+    },
+    /// A node does not answer, and what is to be done needs all of them.
+    #[error("ledger node {node} does not answer, and a split of Citus shards needs every node")]
+    NodeDown {
+        /// `host:port`.
+        node: String,
+    },
+    /// Somebody else splits or moves Citus shards, or what an earlier one left behind is still being cleaned up. Nothing was
+    /// done.
+    #[error("Citus shards are being split, moved or cleaned up by somebody else")]
+    ShardsBusy {
+        /// What Citus said; `None` if it was seen before anything was tried.
+        #[source]
+        cause: Option<sqlx::Error>,
+    },
+    /// A Citus shard was not split, or we do not know. The same again is safe.
+    #[error("could not split a Citus shard for {lanes} lanes")]
+    Split {
+        /// Lanes that it holds.
+        lanes: usize,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
     },
     /// The event was never written, or is gone.
     #[error("event {event} is unknown")]
@@ -168,6 +215,7 @@ impl LedgerError {
             Self::Write { cause, .. } | Self::Apply { cause, .. } | Self::Adjust { cause, .. } => {
                 classify(cause)
             }
+            Self::NodeDown { .. } | Self::ShardsBusy { .. } => ErrorClass::Retry,
             Self::Migrate { cause } => {
                 if let sqlx::migrate::MigrateError::Execute(cause)
                 | sqlx::migrate::MigrateError::ExecuteMigration(cause, _) = cause
@@ -177,13 +225,17 @@ impl LedgerError {
                     ErrorClass::Permanent
                 }
             }
-            Self::Move { cause, .. } => classify_move(cause),
-            Self::NotOwner { .. } | Self::ShardConflict { .. } => ErrorClass::Conflict,
-            Self::NeedsCitus
-            | Self::Scheme
+            Self::Move { cause, .. } | Self::Split { cause, .. } => classify_move(cause),
+            Self::NotOwner { .. } | Self::ShardConflict { .. } | Self::LaneConflict { .. } => {
+                ErrorClass::Conflict
+            }
+            Self::Scheme
             | Self::Settings { .. }
             | Self::UnknownShard { .. }
             | Self::UnknownEvent { .. }
+            | Self::NeedsCitus
+            | Self::LanesExhausted { .. }
+            | Self::LanesWithoutRoom { .. }
             | Self::Unstorable { .. }
             | Self::Corrupt { .. }
             | Self::Answer { .. } => ErrorClass::Permanent,
@@ -196,9 +248,13 @@ impl LedgerError {
         let code = match self {
             Self::Connect { .. } => Code::LedgerUnreachable,
             Self::NotOwner { .. } => Code::ResourceConflict,
-            Self::NeedsCitus => Code::NeedsCitus,
             Self::Move { .. } => Code::MoveFailed,
             Self::UnknownShard { .. } | Self::UnknownEvent { .. } => Code::NotFound,
+            Self::NeedsCitus => Code::NeedsCitus,
+            Self::LanesExhausted { .. } => Code::LanesExhausted,
+            Self::LanesWithoutRoom { .. } => Code::LanesWithoutRoom,
+            Self::NodeDown { .. } => Code::NodeDown,
+            Self::ShardsBusy { .. } => Code::ShardsBusy,
             Self::Scheme
             | Self::Settings { .. }
             | Self::Migrate { .. }
@@ -208,6 +264,8 @@ impl LedgerError {
             | Self::Adjust { .. }
             | Self::Unstorable { .. }
             | Self::ShardConflict { .. }
+            | Self::LaneConflict { .. }
+            | Self::Split { .. }
             | Self::Corrupt { .. }
             | Self::Answer { .. } => Code::LedgerFailed,
         };
@@ -217,13 +275,23 @@ impl LedgerError {
     /// Somebody else moves or splits a shard of the same tables just now: one at a time, so wait.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        let Self::Move { cause, .. } = self else {
-            return false;
-        };
-        let message = cause.as_database_error().map(|error| error.message());
-        message.is_some_and(|said| BUSY_TEXTS.iter().any(|text| said.contains(text)))
+        if let Self::Move { cause, .. } | Self::Split { cause, .. } = self {
+            return is_busy(cause);
+        }
+        matches!(self, Self::ShardsBusy { .. })
     }
 }
+
+/// Whether it was kept out by whoever moves or splits, or by a lock.
+pub(crate) fn is_busy(cause: &sqlx::Error) -> bool {
+    cause.as_database_error().is_some_and(|error| {
+        let says = |text: &&str| error.message().contains(*text);
+        error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) || BUSY_TEXTS.iter().any(says)
+    })
+}
+
+/// A lock was waited for as long as is allowed.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// `stock shard .. is not here` of `apply_batch`, and whatever else a repetition may heal.
 pub(crate) const SERIALIZATION_FAILURE: &str = "40001";
@@ -237,8 +305,12 @@ const RETRY_STATES: [&str; 5] = ["40", "53", "57P", "55P03", "25006"];
 /// was broken off by its timeout (57014), which on Citus may come after a worker's commit.
 const AMBIGUOUS_STATES: [&str; 2] = ["08", "57014"];
 
-/// XX000 alone says nothing. A session says this of itself when its server was killed under it, perhaps while it committed.
-const AMBIGUOUS_TEXT: &str = "postmaster was shut down";
+/// XX000 alone says nothing. A session says the first of itself when its server was killed under it, perhaps while it
+/// committed, and Citus the second of a session of its own with another node.
+const AMBIGUOUS_TEXTS: [&str; 2] = [
+    "postmaster was shut down",
+    "server closed the connection unexpectedly",
+];
 
 /// XX000 alone says nothing; these texts come at the cutover of a move or split, and everything was rolled back.
 const RETRY_TEXTS: [&str; 5] = [
@@ -301,7 +373,7 @@ fn classify_state(state: &str, message: &str) -> ErrorClass {
     if RETRY_STATES.iter().any(starts) || state == "XX000" && is_cutover() {
         ErrorClass::Retry
     } else if AMBIGUOUS_STATES.iter().any(starts)
-        || state == "XX000" && message.contains(AMBIGUOUS_TEXT)
+        || state == "XX000" && AMBIGUOUS_TEXTS.iter().any(|text| message.contains(text))
     {
         ErrorClass::Ambiguous
     } else {
@@ -337,7 +409,11 @@ mod tests {
         }
         let cutover = "could not find valid entry for shard 102008";
         assert_eq!(of("XX000", cutover), ErrorClass::Retry);
-        let killed = "postmaster was shut down, exiting";
-        assert_eq!(of("XX000", killed), ErrorClass::Ambiguous);
+        for killed in [
+            "postmaster was shut down, exiting",
+            "server closed the connection unexpectedly\n\tThis probably means",
+        ] {
+            assert_eq!(of("XX000", killed), ErrorClass::Ambiguous);
+        }
     }
 }

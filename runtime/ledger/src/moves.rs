@@ -354,7 +354,7 @@ impl Ledger {
         connected.unwrap_or_else(|_| Err(LedgerError::Connect { cause: silence() }))
     }
 
-    async fn must_be_distributed(&self) -> Result<()> {
+    pub(crate) async fn must_be_distributed(&self) -> Result<()> {
         if self.is_distributed().await? {
             Ok(())
         } else {

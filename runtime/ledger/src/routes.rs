@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPool;
-use sqlx::{PgConnection, Postgres};
 use ticket_core::StockShardId;
 use tracing::warn;
 
@@ -119,17 +119,68 @@ impl Ledger {
         self.acquire().await
     }
 
+    /// These stock shards, grouped by the node that holds them: a question over many is asked for each group, so that a node
+    /// that is down hides its own only. On plain `PostgreSQL` one group.
+    pub async fn by_node(&self, shards: &[StockShardId]) -> Result<Vec<Vec<StockShardId>>> {
+        if shards.is_empty() || !self.is_distributed().await? {
+            return Ok(vec![shards.to_vec()]);
+        }
+        let unknown: Vec<StockShardId> = shards
+            .iter()
+            .filter(|shard| self.routes().owner(**shard).is_none())
+            .copied()
+            .collect();
+        self.learn(&unknown).await?;
+        let mut groups: HashMap<Option<Address>, Vec<StockShardId>> = HashMap::new();
+        for shard in shards {
+            let owner = self.routes().owner(*shard);
+            groups.entry(owner).or_default().push(*shard);
+        }
+        Ok(groups.into_values().collect())
+    }
+
     /// The worker that holds `shard`, as last seen.
     async fn owner_of(&self, shard: StockShardId) -> Result<Option<Address>> {
         if let Some(owner) = self.routes().owner(shard) {
             return Ok(Some(owner));
         }
-        let mut connection = self.acquire().await?;
-        let found = look_up(&mut connection, shard).await?;
-        if let Some(owner) = &found {
-            self.routes().learn(shard, owner.clone());
+        self.learn(&[shard]).await?;
+        Ok(self.routes().owner(shard))
+    }
+
+    /// Asks the coordinator's catalog where these are; one that it does not know stays unknown.
+    async fn learn(&self, shards: &[StockShardId]) -> Result<()> {
+        if shards.is_empty() {
+            return Ok(());
         }
-        Ok(found)
+        let ids: Vec<i64> = shards.iter().map(|shard| shard.get()).collect();
+        let mut connection = self.acquire().await?;
+        let found: Vec<(i64, String, i32)> = sqlx::query_as(
+            "SELECT u.id, n.nodename, n.nodeport FROM unnest($1::bigint[]) AS u(id) \
+             JOIN pg_dist_placement p \
+             ON p.shardid = get_shard_id_for_distribution_column('stock_shards', u.id) \
+             JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'",
+        )
+        .bind(ids)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|cause| LedgerError::Read {
+            what: "the nodes of stock shards",
+            cause,
+        })?;
+        let owners: HashMap<i64, Address> = found
+            .into_iter()
+            .filter_map(|(id, host, port)| {
+                let port = u16::try_from(port).ok()?;
+                Some((id, Address { host, port }))
+            })
+            .collect();
+        for shard in shards {
+            if let Some(owner) = owners.get(&shard.get()) {
+                self.routes().learn(*shard, owner.clone());
+            }
+        }
+        Ok(())
     }
 
     /// A connection to a worker; `None` if there is none to be had, and then the coordinator knows best.
@@ -147,24 +198,4 @@ impl Ledger {
             }
         }
     }
-}
-
-/// Where the catalog of the coordinator says that `shard` is. `None`: nowhere.
-async fn look_up(connection: &mut PgConnection, shard: StockShardId) -> Result<Option<Address>> {
-    let found: Option<(String, i32)> = sqlx::query_as(
-        "SELECT n.nodename, n.nodeport FROM pg_dist_placement p \
-         JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary' \
-         WHERE p.shardid = get_shard_id_for_distribution_column('stock_shards', $1)",
-    )
-    .bind(shard.get())
-    .fetch_optional(connection)
-    .await
-    .map_err(|cause| LedgerError::Read {
-        what: "the node of a stock shard",
-        cause,
-    })?;
-    Ok(found.and_then(|(host, port)| {
-        let port = u16::try_from(port).ok()?;
-        Some(Address { host, port })
-    }))
 }

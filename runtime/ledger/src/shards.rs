@@ -10,10 +10,13 @@ use ticket_core::{
 use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
 
+/// Draws until new ids are there. One in four million shares its hash with one of a thousand lanes, so a second is rare.
+const DRAWS_MAX: usize = 4;
+
 /// A stock shard to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewStockShard {
-    /// From [`Ledger::allocate_shard_ids`].
+    /// From [`Ledger::allocate_shard_ids`], or a lane of the event.
     pub id: StockShardId,
     /// Its category, which must have been written.
     pub category: CategoryName,
@@ -34,6 +37,8 @@ pub struct StockShardRow {
     pub partition: i32,
     /// `host:port` of the node that holds it.
     pub node: String,
+    /// Its Citus shard holds nothing else. Never on plain `PostgreSQL`.
+    pub lane: bool,
     /// The newest warm-up whose marker it has met.
     pub epoch: Epoch,
     /// Grows by one with every call of [`Ledger::apply`].
@@ -78,18 +83,37 @@ impl StockShardRow {
 }
 
 impl Ledger {
-    /// Draws `count` ids that no stock shard ever had. Ids that are not used are lost, which is harmless.
+    /// Draws `count` ids that no stock shard ever had, and whose hash is no lane's. Ids that are not used are lost, which is
+    /// harmless.
     pub async fn allocate_shard_ids(&self, count: usize) -> Result<Vec<StockShardId>> {
+        let draw = if self.is_distributed().await? {
+            "SELECT id FROM (SELECT nextval('stock_shard_ids') AS id FROM generate_series(1, $1)) AS drawn \
+             WHERE NOT EXISTS (SELECT FROM lanes l \
+               WHERE worker_hash(l.stock_shard_id) = worker_hash(drawn.id))"
+        } else {
+            "SELECT nextval('stock_shard_ids') FROM generate_series(1, $1)"
+        };
         let mut connection = self.acquire().await?;
-        let ids: Vec<i64> =
-            sqlx::query_scalar("SELECT nextval('stock_shard_ids') FROM generate_series(1, $1)")
-                .bind(i64::try_from(count).unwrap_or(i64::MAX))
+        let mut ids: Vec<i64> = Vec::with_capacity(count);
+        for _ in 0..DRAWS_MAX {
+            let missing = count.saturating_sub(ids.len());
+            if missing == 0 {
+                break;
+            }
+            let drawn: Vec<i64> = sqlx::query_scalar(draw)
+                .bind(i64::try_from(missing).unwrap_or(i64::MAX))
                 .fetch_all(&mut *connection)
                 .await
                 .map_err(|cause| LedgerError::Write {
                     what: "new shard ids",
                     cause,
                 })?;
+            ids.extend(drawn);
+        }
+        if ids.len() < count {
+            let why = "the sequence of ids gives only those of lanes";
+            return Err(LedgerError::Answer { why });
+        }
         ids.into_iter()
             .map(|id| {
                 StockShardId::new(id).map_err(|cause| LedgerError::Corrupt {
@@ -158,7 +182,7 @@ impl Ledger {
             what: "stock",
             cause,
         };
-        let nodes = self.nodes_of_shards(event).await?;
+        let mut places = self.places_of_shards(event).await?;
         let mut connection = self.acquire().await?;
         let ids = shard_ids(&mut connection, event).await?;
         let rows: Vec<StockColumns> = sqlx::query_as(
@@ -177,8 +201,10 @@ impl Ledger {
         ids.iter()
             .filter_map(|id| rows.remove(id))
             .map(|row| {
-                let node = nodes.get(&row.stock_shard_id).cloned();
-                row.into_row(node.unwrap_or_else(|| self.address()))
+                let place = places.remove(&row.stock_shard_id);
+                let lane = place.as_ref().is_some_and(|place| place.lane);
+                let node = place.map_or_else(|| self.address(), |place| place.node);
+                row.into_row(node, lane)
             })
             .collect()
     }
@@ -283,7 +309,7 @@ struct StockColumns {
 }
 
 impl StockColumns {
-    fn into_row(self, node: String) -> Result<StockShardRow> {
+    fn into_row(self, node: String, lane: bool) -> Result<StockShardRow> {
         let corrupt = |cause| LedgerError::Corrupt {
             what: "a stock shard",
             cause,
@@ -300,6 +326,7 @@ impl StockColumns {
             category: CategoryName::new(&self.category).map_err(corrupt)?,
             partition: self.partition,
             node,
+            lane,
             epoch: Epoch(self.epoch),
             version: self.version,
             counts: StockCounts {

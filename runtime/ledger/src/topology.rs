@@ -66,7 +66,7 @@ pub struct CitusShard {
     pub bytes: Option<i64>,
     /// The stock shards in it.
     pub stock_shard_ids: Vec<StockShardId>,
-    /// It can hold no other stock shard: its hash range is one value wide.
+    /// Its hash range is one value wide, and no two stock shards share that value: it can hold no other.
     pub lane: bool,
 }
 
@@ -112,16 +112,19 @@ impl Ledger {
         })
     }
 
-    /// Node names by stock shard; empty on plain `PostgreSQL`.
-    pub(crate) async fn nodes_of_shards(&self, event: EventId) -> Result<HashMap<i64, String>> {
+    /// Where the stock shards of an event are, by id; empty on plain `PostgreSQL`.
+    pub(crate) async fn places_of_shards(&self, event: EventId) -> Result<HashMap<i64, Place>> {
         if !self.is_distributed().await? {
             return Ok(HashMap::new());
         }
         let mut connection = self.acquire().await?;
-        let rows: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT c.stock_shard_id, n.nodename || ':' || n.nodeport FROM shard_catalog c \
-             JOIN pg_dist_placement p ON p.shardid = \
+        // One value wide is alone: ids that share the hash of a lane are never given away.
+        let rows: Vec<Place> = sqlx::query_as(
+            "SELECT c.stock_shard_id, n.nodename || ':' || n.nodeport AS node, \
+             d.shardminvalue = d.shardmaxvalue AS lane FROM shard_catalog c \
+             JOIN pg_dist_shard d ON d.shardid = \
                get_shard_id_for_distribution_column('stock_shards', c.stock_shard_id) \
+             JOIN pg_dist_placement p ON p.shardid = d.shardid \
              JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary' \
              WHERE c.event_id = $1",
         )
@@ -132,8 +135,53 @@ impl Ledger {
             what: "the nodes of stock shards",
             cause,
         })?;
-        Ok(rows.into_iter().collect())
+        let place = |place: Place| (place.stock_shard_id, place);
+        Ok(rows.into_iter().map(place).collect())
     }
+}
+
+/// Where a stock shard is.
+#[derive(Debug, FromRow)]
+pub(crate) struct Place {
+    stock_shard_id: i64,
+    pub(crate) node: String,
+    pub(crate) lane: bool,
+}
+
+/// A node of a Citus cluster, as whoever changes shards has to know it.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct NodeState {
+    pub(crate) groupid: i32,
+    pub(crate) name: String,
+    pub(crate) is_alive: bool,
+    /// New shards may be put there: it is neither being drained nor a coordinator that only routes.
+    pub(crate) takes_shards: bool,
+}
+
+/// The nodes of the cluster, the coordinator first. One that was taken out of service by its administrator does not count.
+pub(crate) async fn node_states(connection: &mut PgConnection) -> Result<Vec<NodeState>> {
+    let states = ask_nodes(connection).await?;
+    if states.iter().all(|node| node.is_alive) {
+        return Ok(states);
+    }
+    // Of a node that was restarted the first answer is about the session that Citus had with it before (measured).
+    ask_nodes(connection).await
+}
+
+async fn ask_nodes(connection: &mut PgConnection) -> Result<Vec<NodeState>> {
+    // The coordinator answers this query, so it lives; workers are asked.
+    sqlx::query_as(
+        "SELECT groupid, nodename || ':' || nodeport AS name, \
+         groupid = 0 OR citus_check_connection_to_node(nodename, nodeport) AS is_alive, \
+         shouldhaveshards AS takes_shards \
+         FROM pg_dist_node WHERE noderole = 'primary' AND isactive ORDER BY groupid",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(|cause| LedgerError::Read {
+        what: "the nodes of the ledger",
+        cause,
+    })
 }
 
 #[derive(FromRow)]
@@ -188,12 +236,13 @@ async fn distributed(connection: &mut PgConnection) -> Result<Topology> {
     .map_err(failed)?;
     let mut shards = Vec::with_capacity(rows.len());
     for row in rows {
+        let stock_shard_ids = to_ids(&row.ids.unwrap_or_default())?;
         shards.push(CitusShard {
             citus_shard: row.shardid,
             node: row.node,
             bytes: row.bytes,
-            stock_shard_ids: to_ids(&row.ids.unwrap_or_default())?,
-            lane: row.lane,
+            lane: row.lane && stock_shard_ids.len() <= 1,
+            stock_shard_ids,
         });
     }
     let nodes = nodes

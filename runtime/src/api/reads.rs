@@ -1,8 +1,8 @@
 //! Reads of orders from the ledger; those that arrive together go there together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use ticket_core::{Code, ErrorClass, OrderRecord, OrderRef};
+use ticket_core::{Code, ErrorClass, OrderRecord, OrderRef, StockShardId};
 use ticket_ledger::{Ledger, LedgerError};
 use tokio_util::sync::CancellationToken;
 
@@ -45,18 +45,59 @@ impl OrderReads {
 }
 
 async fn read(ledger: &Ledger, orders: Vec<OrderRef>) -> Vec<Answer> {
-    let found = ledger.orders(&orders).await;
-    let found: Result<HashMap<OrderRef, OrderRecord>, LedgerError> =
-        found.map(|found| found.into_iter().collect());
+    match found_by(ledger, &orders).await {
+        Ok(found) => answers(&orders, &Ok(found)),
+        // Perhaps one of several nodes is down: whose orders are on the others shall not notice.
+        Err(error) => {
+            let shards: HashSet<StockShardId> = orders.iter().map(|order| order.shard).collect();
+            let shards: Vec<StockShardId> = shards.into_iter().collect();
+            match ledger.by_node(&shards).await {
+                Ok(groups) if groups.len() > 1 => read_by_node(ledger, &orders, &groups).await,
+                Ok(_) | Err(_) => answers(&orders, &Err(error)),
+            }
+        }
+    }
+}
+
+type Found = Result<HashMap<OrderRef, OrderRecord>, LedgerError>;
+
+async fn found_by(ledger: &Ledger, orders: &[OrderRef]) -> Found {
+    let found = ledger.orders(orders).await;
     if let Err(error) = &found {
         tracing::warn!(error = %ticket_telemetry::chain(error), code = error.code(), "orders not read");
     }
-    let answer = |order: OrderRef| match &found {
-        Ok(found) => Ok(found.get(&order).cloned()),
+    Ok(found?.into_iter().collect())
+}
+
+/// One question for each node, and the answers in the order of `orders`.
+async fn read_by_node(
+    ledger: &Ledger,
+    orders: &[OrderRef],
+    groups: &[Vec<StockShardId>],
+) -> Vec<Answer> {
+    let mut by_order: HashMap<OrderRef, Answer> = HashMap::with_capacity(orders.len());
+    for shards in groups {
+        let there = |order: &&OrderRef| shards.contains(&order.shard);
+        let of_node: Vec<OrderRef> = orders.iter().filter(there).copied().collect();
+        let found = found_by(ledger, &of_node).await;
+        by_order.extend(of_node.iter().copied().zip(answers(&of_node, &found)));
+    }
+    orders
+        .iter()
+        .map(|order| {
+            let answer = by_order.get(order).cloned();
+            answer.unwrap_or_else(|| Err(Problem::unavailable("the ledger")))
+        })
+        .collect()
+}
+
+fn answers(orders: &[OrderRef], found: &Found) -> Vec<Answer> {
+    let answer = |order: &OrderRef| match found {
+        Ok(found) => Ok(found.get(order).cloned()),
         Err(error) => Err(match error.class() {
             ErrorClass::Retry | ErrorClass::Ambiguous => Problem::unavailable("the ledger"),
             ErrorClass::Permanent | ErrorClass::Conflict => Code::Internal.into(),
         }),
     };
-    orders.into_iter().map(answer).collect()
+    orders.iter().map(answer).collect()
 }

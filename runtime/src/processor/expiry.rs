@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use ticket_bus::{Producer, TopicPartition};
 use ticket_core::{Action, Command, OrderCommand, OrderRef, StockShardId, clock};
 use ticket_ledger::Ledger;
@@ -19,7 +20,7 @@ use crate::commands::send;
 /// How often holds are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Most holds that end in one look; the rest ends in the next.
+/// Most holds of a node that end in one look; the rest ends in the next.
 const HOLDS_PER_LOOK_MAX: u32 = 2_000;
 
 /// A command that was sent is not sent again for this long; until then it waits on the log.
@@ -99,15 +100,8 @@ impl Expiry {
                 continue;
             }
             let now = clock::now();
-            let due = match ledger.due_holds(&shards, now, HOLDS_PER_LOOK_MAX).await {
-                Ok(due) => due,
-                Err(error) => {
-                    warn!(error = %chain(&error), code = error.code(), "holds not looked at");
-                    continue;
-                }
-            };
             let mut ended = 0_u32;
-            for hold in due {
+            for hold in due_holds(&ledger, &shards, now).await {
                 if asked.contains_key(&hold) {
                     continue;
                 }
@@ -130,4 +124,26 @@ impl Expiry {
             }
         }
     }
+}
+
+/// Holds that are over. A node that does not answer keeps its own; those on the others end.
+async fn due_holds(ledger: &Ledger, shards: &[StockShardId], now: Timestamp) -> Vec<OrderRef> {
+    let groups = match ledger.by_node(shards).await {
+        Ok(groups) => groups,
+        Err(error) => {
+            warn!(error = %chain(&error), code = error.code(), "holds not looked at");
+            return Vec::new();
+        }
+    };
+    let mut due = Vec::new();
+    for group in groups {
+        match ledger.due_holds(&group, now, HOLDS_PER_LOOK_MAX).await {
+            Ok(of_node) => due.extend(of_node),
+            Err(error) => {
+                let stock_shards = group.len();
+                warn!(error = %chain(&error), code = error.code(), stock_shards, "holds not looked at");
+            }
+        }
+    }
+    due
 }

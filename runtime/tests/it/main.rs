@@ -50,3 +50,5 @@ mod warmups;
 mod way;
 #[cfg(test)]
 mod webhooks;
+#[cfg(test)]
+mod workers;

@@ -15,10 +15,10 @@ use ticket_core::{
 use ticket_ledger::{
     Adopted, CategoryRow, EventClaim, EventRow, Ledger, LedgerConfig, NewStockShard,
 };
-use ticket_stock::{Seed, SeedCategory, Seeded, StockConfig, StockStore};
+use ticket_stock::{Seed, SeedCategory, Seeded, StockConfig, StockError, StockStore};
 use ticket_testkit::{
-    Binary, Product, ProductOptions, RedisCluster, RedisServer, StartOptions, lease_port,
-    run_to_end, shared, unique,
+    Binary, PostgresServer, Product, ProductOptions, RedisCluster, RedisServer, Shared,
+    StartOptions, lease_port, run_to_end, shared, unique,
 };
 
 use crate::between::Between;
@@ -43,6 +43,8 @@ pub(crate) struct Terms {
     pub(crate) own_redis: bool,
     /// A Redis Cluster of its own: three primaries, and a replica behind each.
     pub(crate) own_cluster: bool,
+    /// A ledger of its own, to kill.
+    pub(crate) own_postgres: bool,
     /// Between runtime and sandbox, to make the provider fail.
     pub(crate) between: Option<Between>,
     /// More settings of the runtime; one without a value is left out.
@@ -61,6 +63,7 @@ impl Default for Terms {
             max_per_buyer: 4,
             own_redis: false,
             own_cluster: false,
+            own_postgres: false,
             between: None,
             settings: Vec::new(),
             stock_source: StockSource::Spec,
@@ -86,6 +89,7 @@ pub(crate) struct Sale {
     beside: Vec<(&'static str, Product)>,
     pub(crate) redis: Option<RedisServer>,
     pub(crate) cluster: Option<RedisCluster>,
+    pub(crate) postgres: Option<PostgresServer>,
     pub(crate) ledger: Ledger,
     pub(crate) stock: StockStore,
     pub(crate) brokers: String,
@@ -111,12 +115,23 @@ async fn own_stores(terms: &Terms) -> (Option<RedisServer>, Option<RedisCluster>
     (redis, cluster)
 }
 
+/// The ledger's server, if the sale has one for itself, and a new database.
+async fn ledger_server(terms: &Terms, servers: &Shared) -> (Option<PostgresServer>, String) {
+    if !terms.own_postgres {
+        return (None, servers.new_database().await.unwrap());
+    }
+    let options = StartOptions::own("postgres").unwrap();
+    let own = PostgresServer::start(options).await.unwrap();
+    let database = own.create_database("ledger").await.unwrap();
+    (Some(own), database)
+}
+
 impl Sale {
     pub(crate) async fn open(terms: Terms) -> Self {
         // Only the first test of the process installs it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let servers = shared().await;
-        let database = servers.new_database().await.unwrap();
+        let (postgres, database) = ledger_server(&terms, servers).await;
         let prefix = servers.topic_prefix();
         let brokers = servers.kafka_brokers().to_owned();
         let (redis, cluster) = own_stores(&terms).await;
@@ -194,6 +209,7 @@ impl Sale {
             beside,
             redis,
             cluster,
+            postgres,
             ledger,
             stock,
             brokers,
@@ -367,14 +383,18 @@ impl Sale {
 
     /// The sum of the ledger's counters, and the units in the store.
     pub(crate) async fn counts(&self) -> (StockCounts, i64) {
+        self.counts_now().await.unwrap()
+    }
+
+    async fn counts_now(&self) -> Result<(StockCounts, i64), StockError> {
         let mut sum = StockCounts::default();
         for shard in self.ledger.stock(self.id).await.unwrap() {
             assert!(shard.counts.is_conserved(), "{shard:?}");
             sum += shard.counts;
         }
         let category = CategoryName::new("seat").unwrap();
-        let store = self.stock.counts(self.id, &category).await.unwrap();
-        (sum, store.iter().map(|(_, units)| units).sum())
+        let store = self.stock.counts(self.id, &category).await?;
+        Ok((sum, store.iter().map(|(_, units)| units).sum()))
     }
 
     /// Waits until ledger and store have these counts.
@@ -385,8 +405,10 @@ impl Sale {
         while seen != wanted {
             assert!(begun.elapsed() < PATIENCE, "{seen:?} instead of {wanted:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
-            let (ledger, store) = self.counts().await;
-            seen = (ledger.available, ledger.held, ledger.sold, store);
+            // A client that has not spoken since Redis died learns of it by its first call.
+            if let Ok((ledger, store)) = self.counts_now().await {
+                seen = (ledger.available, ledger.held, ledger.sold, store);
+            }
         }
     }
 

@@ -16,10 +16,6 @@ const TYPED_CHARS_MAX: usize = 256;
 const HELP_LINES_MAX: u16 = 64;
 
 /// What a key does to a text; `None` when it is not about the text.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the terminal library knows more keys than a line of text needs"
-)]
 pub(super) fn request(key: Key, input: &Input) -> Option<InputRequest> {
     match (key.code, key.is_ctrl) {
         (KeyCode::Char(letter), false) => {

@@ -52,17 +52,17 @@ pub(super) fn shares(counts: &Counts, cells: usize) -> [usize; 3] {
     if counts.available > 0 && free == 0 {
         // What is left is the news: it takes its cell from the larger part.
         if sold >= held {
-            sold -= 1
+            sold -= 1;
         } else {
-            held -= 1
+            held -= 1;
         }
         free = 1;
     }
     if counts.available <= 0 {
         if held > 0 && counts.sold == 0 {
-            held += free
+            held += free;
         } else {
-            sold += free
+            sold += free;
         }
         free = 0;
     }

@@ -38,8 +38,8 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, grid: &Grid<'_>, state: &Sta
     let Some(list) = state.list() else { return };
     let lines = usize::from(area.height.saturating_sub(1));
     let first = list.top.min(grid.rows.len());
-    let last = (first + lines).min(grid.rows.len());
-    let Some(rows) = grid.rows.get(first..last) else {
+    let end = (first + lines).min(grid.rows.len());
+    let Some(rows) = grid.rows.get(first..end) else {
         return;
     };
     let slots = slots(area.width, grid, rows, state);

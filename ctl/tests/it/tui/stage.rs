@@ -90,15 +90,13 @@ impl Stage {
     pub(crate) fn keys(mut self, keys: &str) -> Self {
         let mut rest = keys;
         while let Some(letter) = rest.chars().next() {
-            let key = match rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
-                Some((name, after)) => {
-                    rest = after;
-                    named(name)
-                }
-                None => {
-                    rest = &rest[letter.len_utf8()..];
-                    Key::char(letter)
-                }
+            let name = rest.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+            let key = if let Some((name, after)) = name {
+                rest = after;
+                named(name)
+            } else {
+                rest = &rest[letter.len_utf8()..];
+                Key::char(letter)
             };
             self.steps.push(Step::Press(key));
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use ticket_core::names::TopicPrefix;
 use ticket_core::{EventId, Money};
-use ticket_crds::{Category, EventSpec, Price, Queue, Sales, TicketEvent, validate};
-use ticket_plan::{Desired, Observed, ObservedShard, plan};
+use ticket_crds::{Category, EventSpec, Isolation, Price, Queue, Sales, TicketEvent, validate};
+use ticket_plan::{Desired, Observed, ObservedLanes, ObservedShard, plan};
 
 /// Noon of the day of the sale; its window is two hours around.
 pub(crate) const NOON: &str = "2026-03-01T12:00:00Z";
@@ -69,6 +69,25 @@ pub(crate) fn desired_at(event: &TicketEvent, now: &str) -> Desired {
 /// [`desired_at`] noon.
 pub(crate) fn desired(event: &TicketEvent) -> Desired {
     desired_at(event, NOON)
+}
+
+/// [`event`], each of its stock shards alone in its Citus shard.
+pub(crate) fn dedicated() -> TicketEvent {
+    let mut event = event();
+    event.spec.placement.isolation = Isolation::Dedicated;
+    event
+}
+
+/// Nothing is there but a ledger on Citus whose pool can give `left` lanes.
+pub(crate) fn citus(left: usize) -> Observed {
+    Observed {
+        is_distributed: true,
+        lanes: ObservedLanes {
+            left,
+            ..ObservedLanes::default()
+        },
+        ..Observed::default()
+    }
 }
 
 /// All that `desired` asks for is there and nothing was sold yet.

@@ -1,9 +1,11 @@
 //! One promise per test; the file beside shows the whole plan.
 
 use ticket_core::{Adjustment, CategoryName, Epoch, StockSource};
-use ticket_plan::{Observed, ObservedAdjustment, Removal, Step, plan, plan_removal};
+use ticket_plan::{Observed, ObservedAdjustment, Plan, Removal, Step, plan, plan_removal};
 
-use crate::fixture::{TAKEN, desired, desired_at, event, price, selling, settled};
+use crate::fixture::{
+    TAKEN, citus, dedicated, desired, desired_at, event, price, selling, settled,
+};
 
 #[test]
 fn a_new_event_gets_everything_and_opens_last() {
@@ -388,4 +390,99 @@ fn delete_removes_all_and_the_rows_last() {
     let after = observed.after(&todo);
     assert_eq!(after, Observed::default());
     assert!(plan_removal(Removal::Delete, topic, &after).is_empty());
+}
+
+/// The first steps of a plan, up to the one of this name, carried out.
+fn carried_out(observed: &Observed, todo: &Plan, up_to: &str) -> Observed {
+    let mut half = todo.clone();
+    let at = half.steps.iter().position(|step| step.name() == up_to);
+    half.steps.truncate(at.unwrap() + 1);
+    observed.after(&half)
+}
+
+#[test]
+fn a_dedicated_event_gets_its_lanes_before_its_stock() {
+    let desired = desired(&dedicated());
+    let todo = plan(&desired, &citus(16));
+    insta::assert_yaml_snapshot!(todo);
+    let after = citus(16).after(&todo);
+    assert!(plan(&desired, &after).is_empty());
+    let lanes = after.lanes;
+    assert_eq!((lanes.leased, lanes.alone, lanes.left), (5, 5, 11));
+}
+
+#[test]
+fn lanes_that_were_leased_before_a_crash_are_only_split() {
+    let desired = desired(&dedicated());
+    let todo = plan(&desired, &citus(16));
+    let observed = carried_out(&citus(16), &todo, "LeaseLanes");
+    let rest = plan(&desired, &observed);
+    insta::assert_yaml_snapshot!(rest);
+    assert_eq!(observed.after(&rest), citus(16).after(&todo));
+}
+
+#[test]
+fn a_category_that_is_missing_after_a_crash_takes_the_lanes_that_are_left() {
+    let desired = desired(&dedicated());
+    let todo = plan(&desired, &citus(16));
+    let observed = carried_out(&citus(16), &todo, "CreateStockShards");
+    let rest = plan(&desired, &observed);
+    insta::assert_yaml_snapshot!(rest);
+    assert_eq!(observed.after(&rest), citus(16).after(&todo));
+}
+
+#[test]
+fn an_event_that_wants_more_lanes_than_it_has_leases_the_rest() {
+    let mut event = dedicated();
+    let todo = plan(&desired(&event), &citus(16));
+    let observed = carried_out(&citus(16), &todo, "SplitShard");
+    event.spec.categories[0].stock_shards = 6;
+    let more = plan(&desired(&event), &observed);
+    insta::assert_yaml_snapshot!(more);
+    assert!(plan(&desired(&event), &observed.after(&more)).is_empty());
+    // Who still has the plan from before makes no second set, and takes no lane that is not there.
+    let stale = observed.after(&more).after(&todo);
+    assert_eq!(stale.shards, observed.after(&more).shards);
+}
+
+#[test]
+fn a_pool_that_is_used_up_keeps_stock_and_buyers_out() {
+    let desired = desired(&dedicated());
+    let todo = plan(&desired, &citus(4));
+    insta::assert_yaml_snapshot!(todo);
+    let after = citus(4).after(&todo);
+    assert!(after.shards.is_empty() && after.armed.is_none());
+    assert!(after.row.as_ref().is_some_and(|row| !row.is_open));
+    let left = plan(&desired, &after);
+    assert_eq!((left.next(), left.blocked().count()), (None, 1));
+}
+
+#[test]
+fn without_citus_a_dedicated_event_is_like_any_other() {
+    let nothing = Observed::default();
+    assert_eq!(
+        plan(&desired(&dedicated()), &nothing),
+        plan(&desired(&event()), &nothing)
+    );
+}
+
+#[test]
+fn isolation_does_not_change_once_there_is_stock() {
+    let shared = citus(16).after(&plan(&desired(&event()), &citus(16)));
+    assert_eq!(shared.lanes.leased, 0);
+    assert!(plan(&desired(&dedicated()), &shared).is_empty());
+    let isolated = citus(16).after(&plan(&desired(&dedicated()), &citus(16)));
+    assert!(plan(&desired(&event()), &isolated).is_empty());
+}
+
+#[test]
+fn delete_gives_the_lanes_back_after_the_rows() {
+    let observed = citus(16).after(&plan(&desired(&dedicated()), &citus(16)));
+    let topic = "orders.default.coldplay.01234567";
+    let todo = plan_removal(Removal::Delete, topic, &observed);
+    insta::assert_yaml_snapshot!(todo);
+    assert_eq!(observed.after(&todo), citus(16));
+    // What is kept keeps its lanes.
+    let kept = plan_removal(Removal::Retain, topic, &observed);
+    assert_eq!(observed.after(&kept).lanes, observed.lanes);
 }

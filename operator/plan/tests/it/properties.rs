@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use ticket_core::{Adjustment, Epoch, StockSource};
-use ticket_crds::TicketEvent;
+use ticket_crds::{Isolation, TicketEvent};
 use ticket_plan::{Desired, Observed, ObservedAdjustment, ObservedShard, Plan, Step, plan};
 
-use crate::fixture::{desired_at, event, take};
+use crate::fixture::{citus, desired_at, event, take};
 
 /// An Event with some fields varied.
 fn events() -> impl Strategy<Value = TicketEvent> {
@@ -16,36 +16,47 @@ fn events() -> impl Strategy<Value = TicketEvent> {
         prop::option::of(1_i32..3),
         any::<bool>(),
         1_i32..3,
+        any::<bool>(),
     )
-        .prop_map(|(categories, partitions, copies, paused, retention_h)| {
-            let mut event = event();
-            let template = event.spec.categories[0].clone();
-            event.spec.categories.clear();
-            for (name, quantity, stock_shards) in categories {
-                let name = format!("c{name}");
-                if event.spec.categories.iter().any(|other| other.name == name) {
-                    continue;
+        .prop_map(
+            |(categories, partitions, copies, paused, retention_h, is_dedicated)| {
+                let mut event = event();
+                if is_dedicated {
+                    event.spec.placement.isolation = Isolation::Dedicated;
                 }
-                let template = template.clone();
-                event.spec.categories.push(ticket_crds::Category {
-                    name,
-                    quantity,
-                    stock_shards,
-                    ..template
-                });
-            }
-            event.spec.queue.partitions = partitions;
-            event.spec.queue.replication_factor = copies;
-            event.spec.queue.retention = format!("{retention_h}h").as_str().into();
-            event.spec.sales.paused = paused;
-            event
-        })
+                let template = event.spec.categories[0].clone();
+                event.spec.categories.clear();
+                for (name, quantity, stock_shards) in categories {
+                    let name = format!("c{name}");
+                    if event.spec.categories.iter().any(|other| other.name == name) {
+                        continue;
+                    }
+                    let template = template.clone();
+                    event.spec.categories.push(ticket_crds::Category {
+                        name,
+                        quantity,
+                        stock_shards,
+                        ..template
+                    });
+                }
+                event.spec.queue.partitions = partitions;
+                event.spec.queue.replication_factor = copies;
+                event.spec.queue.retention = format!("{retention_h}h").as_str().into();
+                event.spec.sales.paused = paused;
+                event
+            },
+        )
 }
 
 fn desires() -> impl Strategy<Value = Desired> {
     let hours = prop::sample::select(vec!["10", "12", "14"]);
     (events(), hours)
         .prop_map(|(event, hour)| desired_at(&event, &format!("2026-03-01T{hour}:00:00Z")))
+}
+
+/// Nothing is there yet, on either kind of ledger; a pool may have too few lanes.
+fn grounds() -> impl Strategy<Value = Observed> {
+    prop_oneof![Just(Observed::default()), (0_usize..24).prop_map(citus)]
 }
 
 /// What an earlier spec left, cut off after some steps, and what happened to it since.
@@ -58,11 +69,11 @@ fn situations() -> impl Strategy<Value = Observed> {
         1_i64..3,
         prop::option::of((0_u32..400, any::<bool>(), any::<bool>())),
     );
-    (desires(), 0_usize..12, happened).prop_map(|(earlier, steps, happened)| {
+    (desires(), grounds(), 0_usize..14, happened).prop_map(|(earlier, ground, steps, happened)| {
         let (lost_topic, lost_store, sold, fenced, epoch, adjusted) = happened;
-        let mut todo = plan(&earlier, &Observed::default());
+        let mut todo = plan(&earlier, &ground);
         todo.steps.truncate(steps);
-        let mut observed = Observed::default().after(&todo);
+        let mut observed = ground.after(&todo);
         if lost_topic {
             observed.topic = None;
         }
@@ -113,6 +124,10 @@ fn assert_harmless(before: &Observed, after: &Observed) {
         assert_eq!(place(before), place(after), "nothing moves");
     }
     assert!(after.shards.len() >= before.shards.len());
+    // Lanes are neither made up nor lost.
+    let lanes = |observed: &Observed| observed.lanes.leased + observed.lanes.left;
+    assert_eq!(lanes(before), lanes(after));
+    assert!(after.lanes.alone <= after.lanes.leased && after.lanes.leased >= before.lanes.leased);
     let partitions = |observed: &Observed| observed.topic.as_ref().map_or(0, |t| t.partitions);
     assert!(partitions(after) >= partitions(before));
     assert!(before.armed.is_none() || after.armed == before.armed);
@@ -171,6 +186,29 @@ proptest! {
             let is_made = observed.units_of(&category.name).is_some();
             prop_assert_eq!(units.capacity, units.taken.max(category.quantity.into()));
             prop_assert!(is_made || units.taken == 0);
+        }
+    }
+
+    #[test]
+    fn all_stock_of_a_dedicated_event_is_made_in_lanes_that_are_there(
+        desired in desires(),
+        observed in situations(),
+    ) {
+        let todo = plan(&desired, &observed);
+        let is_isolated = desired.is_dedicated && observed.is_distributed && observed.named() == 0;
+        let mut now = observed;
+        for step in &todo.steps {
+            if let Step::CreateStockShards { shards, first_lane, .. } = step {
+                prop_assert!(first_lane.is_some() || !is_isolated);
+                if let Some(first) = first_lane {
+                    prop_assert!(desired.is_dedicated && now.is_distributed);
+                    prop_assert_eq!(*first, now.named());
+                    prop_assert!(now.lanes.alone >= first + shards.len());
+                }
+            }
+            let is_lane_step = matches!(step, Step::LeaseLanes { .. } | Step::SplitShard { .. });
+            prop_assert!(!is_lane_step || is_isolated);
+            now = now.after(&Plan { steps: vec![step.clone()] });
         }
     }
 

@@ -22,6 +22,9 @@ use crate::text::short;
 /// Connections of each step.
 const STEPS: [u32; 7] = [8, 16, 32, 64, 128, 256, 512];
 
+/// What a request gets that comes when too many are being worked on.
+const REFUSED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+
 /// Before the first step an endpoint answers for this part of a step.
 const WARM_UP_PART: u32 = 2;
 
@@ -35,6 +38,8 @@ struct Point {
     per_s: f64,
     p50_ms: f64,
     p99_ms: f64,
+    /// Part of the requests that were refused as too many: the limit falls while the process is late.
+    refused: f64,
 }
 
 impl Point {
@@ -44,6 +49,7 @@ impl Point {
             per_s: outcome.per_second(),
             p50_ms: outcome.percentile_ms(50.0),
             p99_ms: outcome.percentile_ms(99.0),
+            refused: outcome.share(REFUSED),
         }
     }
 }
@@ -90,10 +96,12 @@ impl Crowding {
             outcome.all(StatusCode::ACCEPTED)?;
             self.curves.bare.push(Point::of(connections, &outcome));
             let outcome = load::closed(&shop.target, connections, step, &to_full).await?;
-            full.accept(outcome.all(StatusCode::ACCEPTED)?);
+            outcome.only(&[StatusCode::ACCEPTED, REFUSED])?;
+            full.accept(outcome.of(StatusCode::ACCEPTED));
+            full.refuse(outcome.of(REFUSED));
             self.curves.accepted.push(Point::of(connections, &outcome));
             let outcome = load::closed(&shop.target, connections, step, &to_empty).await?;
-            outcome.all(StatusCode::CONFLICT)?;
+            outcome.only(&[StatusCode::CONFLICT, REFUSED])?;
             self.curves.sold_out.push(Point::of(connections, &outcome));
         }
         bare.product.stop().await?;
@@ -111,7 +119,14 @@ impl Curves {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new(["endpoint", "connections", "requests/s", "p50 ms", "p99 ms"]);
+        let mut table = Table::new([
+            "endpoint",
+            "connections",
+            "requests/s",
+            "p50 ms",
+            "p99 ms",
+            "refused, %",
+        ]);
         for (name, points) in self.named() {
             for point in points {
                 table.row([
@@ -120,6 +135,7 @@ impl Curves {
                     Spread::number(point.per_s),
                     format!("{:.1}", point.p50_ms),
                     format!("{:.1}", point.p99_ms),
+                    format!("{:.1}", point.refused * 100.0),
                 ]);
             }
         }

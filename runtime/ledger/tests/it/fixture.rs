@@ -65,7 +65,7 @@ pub(crate) struct TestLedger {
 impl TestLedger {
     /// On a database that nobody else uses.
     pub(crate) async fn alone(kind: Kind) -> Option<Self> {
-        Some(Self::at(migrated(kind).await?))
+        Some(Self::on(migrated(kind).await?))
     }
 
     /// On the database that the tests of this binary share: on Citus a new one takes seconds.
@@ -77,11 +77,11 @@ impl TestLedger {
             Kind::Citus => &CITUS,
         };
         let url = database.get_or_init(|| migrated(kind)).await;
-        url.clone().map(Self::at)
+        url.clone().map(Self::on)
     }
 
     // A pool belongs to the runtime of one test, so each has its own.
-    fn at(url: String) -> Self {
+    pub(crate) fn on(url: String) -> Self {
         Self {
             ledger: connect(&url),
             url,

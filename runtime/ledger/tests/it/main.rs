@@ -17,6 +17,7 @@ mod audits;
 mod broken;
 mod events;
 mod feeds;
+mod lanes;
 mod machine;
 mod marks;
 mod migration;
