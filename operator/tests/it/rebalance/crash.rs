@@ -51,7 +51,10 @@ async fn an_operator_that_is_killed_anywhere_leaves_what_the_next_one_finishes()
         // To and fro.
         let to = &workers[(effects + 1) % 2];
         let name = format!("pin-{effects}");
-        let spec = json!({ "mode": "PinEvents", "node": to, "events": events });
+        // The faster way of copying: there are many rounds.
+        let spec = json!({
+            "mode": "PinEvents", "node": to, "events": events, "transferMode": "BlockWrites",
+        });
         stage.create(&name, spec).await;
         let mut dying = stage.start_with(Faults::kill_after(effects));
         let is_done = drive(&stage, &name, || dying.task.is_finished()).await;
