@@ -212,7 +212,7 @@ async fn a_stop_ends_it_and_a_resume_goes_on_where_it_stood() {
     stage
         .create(
             "pin",
-            json!({ "mode": "DrainNode", "node": workers[0], "stop": true }),
+            json!({ "mode": "DrainNode", "node": workers[0], "stop": true, "transferMode": "BlockWrites" }),
         )
         .await;
     let proposed = stage.phase("pin", RebalancePhase::Proposed).await;
@@ -270,7 +270,7 @@ async fn one_goes_on_at_a_time_and_the_other_says_what_it_waits_for() {
     approve(
         &stage,
         "first",
-        json!({ "mode": "DrainNode", "node": workers[0] }),
+        json!({ "mode": "DrainNode", "node": workers[0], "transferMode": "BlockWrites" }),
     )
     .await;
     stage.phase("first", RebalancePhase::Rebalancing).await;
