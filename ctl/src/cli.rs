@@ -559,7 +559,7 @@ pub enum TransferMode {
     Auto,
     /// Writers of the shard wait until it is copied.
     BlockWrites,
-    /// Writers wait at the cutover only; the workers need wal_level=logical.
+    /// Writers wait at the cutover only; the workers need `wal_level=logical`.
     ForceLogical,
 }
 

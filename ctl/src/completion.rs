@@ -45,17 +45,17 @@ pub(crate) fn script(shell: &str, into: &mut Vec<u8>) -> io::Result<()> {
 
 /// Names of events that begin with `typed`.
 pub(crate) fn events(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(typed, async |clients| event_objects(clients).await)
+    candidates(typed, &async |clients| event_objects(clients).await)
 }
 
 /// Names of rebalances that begin with `typed`.
 pub(crate) fn rebalances(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(typed, async |clients| rebalance_objects(clients).await)
+    candidates(typed, &async |clients| rebalance_objects(clients).await)
 }
 
 fn candidates(
     typed: &OsStr,
-    objects: impl AsyncFn(&Clients) -> Result<Vec<DynamicObject>, Failure>,
+    objects: &impl AsyncFn(&Clients) -> Result<Vec<DynamicObject>, Failure>,
 ) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy().into_owned();
     let Some(clients) = clients(std::env::args_os().skip(1)) else {

@@ -49,7 +49,7 @@ async fn get(
             exit: Exit::NotFound,
             ..
         } => failure.but_next("`ticketctl rebalance status` shows what there is"),
-        failure => failure,
+        failure @ (Failure::ReaderGone | Failure::Failed { .. }) => failure,
     })
 }
 

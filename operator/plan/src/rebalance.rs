@@ -280,8 +280,8 @@ impl Cluster {
     pub fn after(&self, moves: &[Move]) -> Self {
         let mut next = self.clone();
         for one in moves {
-            let moved = next.shards.iter_mut().find(|it| it.range == one.range);
-            if let Some(shard) = moved {
+            let mut shards = next.shards.iter_mut();
+            if let Some(shard) = shards.find(|it| it.range == one.range) {
                 shard.node.clone_from(&one.to);
             }
         }
@@ -538,12 +538,12 @@ fn on_sale<'a>(shards: impl IntoIterator<Item = &'a PlacedShard>) -> Option<Refu
         return None;
     }
     let more = names.len().saturating_sub(EVENTS_NAMED_MAX);
-    let named: Vec<String> = names
+    let shown: Vec<String> = names
         .iter()
         .take(EVENTS_NAMED_MAX)
         .map(ToString::to_string)
         .collect();
-    let mut events = named.join(", ");
+    let mut events = shown.join(", ");
     if more > 0 {
         events = format!("{events} and {more} more");
     }
