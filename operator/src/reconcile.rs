@@ -98,7 +98,7 @@ async fn look_after(object: &Guarded, context: &Context) -> Result<Action> {
 
 async fn manage(context: &Context, event: &TicketEvent) -> Result<Action> {
     let mut known = Known::default();
-    match settle(context, event, &mut known).await {
+    match Box::pin(settle(context, event, &mut known)).await {
         Ok(Settled::ForNow) => {
             report::report(context, event, Finding::Waiting, &known).await?;
             let failures = context.failed(event.uid().as_deref().unwrap_or_default());

@@ -112,8 +112,8 @@ async fn a_rebalance_is_planned_approved_stopped_and_resumed() {
     ] {
         assert!(planned.data.contains(part), "{part}: {}", planned.data);
     }
-    let approves = format!("ticketctl rebalance approve {name}");
-    assert!(planned.words.contains(&approves), "{planned:?}");
+    let advice = format!("ticketctl rebalance approve {name}");
+    assert!(planned.words.contains(&advice), "{planned:?}");
     assert!(!stage.get().await.spec.approve);
 
     stage.refused(&["stop", name], "nothing to stop").await;

@@ -36,14 +36,12 @@ pub(super) fn decide(
         Proposed if is_wanted && generation > status.proposed_generation => Act::Begin,
         // `force` may have changed.
         Proposed if is_news && !spec.approve => Act::Propose,
-        Proposed => Act::Rest,
         Approved | Rebalancing if is_wanted => Act::Move,
         Approved | Rebalancing => Act::Stop,
         Stopped if is_wanted => Act::Resume,
-        Stopped | Completed => Act::Rest,
         Failed if is_news && is_wanted && has_begun(status) => Act::Resume,
         Failed if is_news && !has_begun(status) => Act::Propose,
-        Failed => Act::Rest,
+        Proposed | Stopped | Completed | Failed => Act::Rest,
     }
 }
 
