@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn every_beginning_of_the_lanes_is_even() {
         for workers in 1..5 {
-            let loads = vec![load(0, 7), load(0, 0), load(0, 1), load(0, 0)];
+            let loads = [load(0, 7), load(0, 0), load(0, 1), load(0, 0)];
             let order = spread(&loads[..workers], 33);
             assert_eq!(order.len(), 33);
             for count in 0..order.len() {

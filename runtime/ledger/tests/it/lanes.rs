@@ -24,7 +24,7 @@ async fn citus() -> Option<TestLedger> {
 
 /// Leases lanes to an event and splits them off, as the operator does: again while others are in the way.
 async fn isolated(ledger: &Ledger, event: EventId, lanes: usize) -> usize {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     loop {
         let seen = ledger.lanes(event).await.unwrap().len();
         ledger.lease_lanes(event, seen, lanes).await.unwrap();
