@@ -126,17 +126,16 @@ impl Measure for Ways {
             "PostgreSQL, us per order",
             "caller, us per order",
         ]);
-        let mut plots = Vec::new();
+        let (mut groups, mut servers, mut callers) = (Vec::new(), Vec::new(), Vec::new());
         for way in Way::ALL {
             if self.seen.is_empty() {
                 continue;
             }
             let us = self.spread(way, |round| round.us_per_order);
             let caller = self.spread(way, |round| round.caller_us_per_order);
-            plots.push(Plot::cpu_per_order(
-                &way.to_string(),
-                &[("PostgreSQL", us.median), ("caller", caller.median)],
-            ));
+            groups.push(way.to_string());
+            servers.push(us.median);
+            callers.push(caller.median);
             table.row([
                 way.to_string(),
                 self.spread(way, |round| round.orders_per_s).to_string(),
@@ -145,6 +144,21 @@ impl Measure for Ways {
                 caller.to_string(),
             ]);
         }
+        let plot = Plot::Stacked {
+            file: "citus-cpu-per-order".to_owned(),
+            title: "CPU per order by cluster".to_owned(),
+            y_label: "CPU microseconds per order".to_owned(),
+            groups,
+            series: vec![
+                ("PostgreSQL".to_owned(), servers),
+                ("caller".to_owned(), callers),
+            ],
+        };
+        let plots = if self.seen.is_empty() {
+            Vec::new()
+        } else {
+            vec![plot]
+        };
         let notes = if self.seen.is_empty() {
             vec!["Skipped: the Citus extension is not installed on this machine.".to_owned()]
         } else {
