@@ -643,10 +643,10 @@ pub struct Tui {
     /// Event to begin with: its name in the namespace of -n.
     #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub event: Option<String>,
-    /// View to begin with: events, stock, shards, warmup, orders or lag.
+    /// View to begin with: events, stock, shards, warmup, orders, lag or rebalances.
     #[arg(long, value_enum, value_name = "VIEW", hide_possible_values = true)]
     pub view: Option<Place>,
-    /// Allows what changes something. Each time the event's name is asked for.
+    /// Allows what changes something. Before what hurts a name has to be typed.
     #[arg(long)]
     pub write: bool,
 }

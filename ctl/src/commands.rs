@@ -74,6 +74,6 @@ pub(crate) async fn event_objects(clients: &Clients) -> Result<Vec<DynamicObject
 
 /// All rebalances, for whoever needs their names alone.
 pub(crate) async fn rebalance_objects(clients: &Clients) -> Result<Vec<DynamicObject>, Failure> {
-    let api = rebalance::api(clients).await?;
-    Ok(rebalance::all(&api, clients).await?.items)
+    let api = crate::rebalance::api(clients).await?;
+    Ok(crate::rebalance::all(&api, clients).await?.items)
 }

@@ -8,6 +8,7 @@ mod commands;
 pub mod completion;
 mod exit;
 pub mod output;
+pub mod rebalance;
 pub mod tui;
 
 use cli::Cli;

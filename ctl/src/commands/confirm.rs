@@ -1,4 +1,4 @@
-//! What hurts is only done when the event's name was said twice: by `--confirm`, or typed when somebody sits there.
+//! What hurts is only done when the name of what it is done to was said twice: by `--confirm`, or typed when somebody sits there.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -6,9 +6,9 @@ use crate::clients::Clients;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
-/// Goes on only if `event` was confirmed. `hurts` completes "this ...".
+/// Goes on only if the name of what it is about, an event or a rebalance, was confirmed. `hurts` completes "this ...".
 pub(super) fn confirmed(
-    event: &str,
+    name: &str,
     confirm: Option<&str>,
     hurts: &str,
     clients: &Clients,
@@ -17,14 +17,12 @@ pub(super) fn confirmed(
     let typed = match confirm {
         Some(confirm) => Some(confirm.to_owned()),
         None if clients.may_ask() && is_somebody_there() => {
-            output.word(&format!(
-                "this {hurts}; type the event's name, {event}, to go on:"
-            ));
+            output.word(&format!("this {hurts}; type its name, {name}, to go on:"));
             Some(line()?)
         }
         None => None,
     };
-    check(event, typed.as_deref(), hurts)
+    check(name, typed.as_deref(), hurts)
 }
 
 fn is_somebody_there() -> bool {
@@ -41,13 +39,13 @@ fn line() -> Result<String, Failure> {
     Ok(line.trim().to_owned())
 }
 
-fn check(event: &str, confirm: Option<&str>, hurts: &str) -> Result<(), Failure> {
+fn check(name: &str, confirm: Option<&str>, hurts: &str) -> Result<(), Failure> {
     let cause = match confirm {
-        Some(confirm) if confirm == event => return Ok(()),
-        Some(other) => anyhow::anyhow!("this {hurts}, and {other:?} is not {event:?}"),
+        Some(confirm) if confirm == name => return Ok(()),
+        Some(other) => anyhow::anyhow!("this {hurts}, and {other:?} is not {name:?}"),
         None => anyhow::anyhow!("this {hurts} and was not confirmed"),
     };
-    Err(Failure::new(Exit::Refused, cause).or_next(format!("add --confirm={event}")))
+    Err(Failure::new(Exit::Refused, cause).or_next(format!("add --confirm={name}")))
 }
 
 #[cfg(test)]

@@ -6,52 +6,20 @@ mod dry_run;
 mod plan;
 mod show;
 
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, ObjectList};
+use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
-use ticket_crds::{RebalancePhase, ShardRebalance};
+use ticket_crds::RebalancePhase;
 
-use self::show::{Listed, Row, Shown};
+use self::show::{Listed, Shown, line};
 use super::Ended;
 use crate::cli::RebalanceStatus;
 use crate::clients::Clients;
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::output::Output;
+use crate::rebalance::{Rebalance, all, api, get};
 
 pub(crate) use change::{approve, resume, stop};
 pub(crate) use plan::plan;
-
-/// Rebalances of one list; people make a few in a cluster's life.
-const LIST_OBJECTS_MAX: u32 = 1_000;
-
-/// Untyped, so that `-o json` prints what is there and not what this program knows of it.
-pub(super) async fn api(clients: &Clients) -> Result<Api<DynamicObject>, Failure> {
-    let resource = ApiResource::erase::<ShardRebalance>(&());
-    Ok(Api::all_with(clients.kube().await?, &resource))
-}
-
-pub(super) async fn all(
-    api: &Api<DynamicObject>,
-    clients: &Clients,
-) -> Result<ObjectList<DynamicObject>, Failure> {
-    let params = ListParams::default().limit(LIST_OBJECTS_MAX);
-    clients.ask("list rebalances", api.list(&params)).await
-}
-
-async fn get(
-    api: &Api<DynamicObject>,
-    name: &str,
-    clients: &Clients,
-) -> Result<DynamicObject, Failure> {
-    let action = format!("get rebalance {name}");
-    let found = clients.ask(&action, api.get(name)).await;
-    found.map_err(|failure| match failure {
-        failure @ Failure::Failed {
-            exit: Exit::NotFound,
-            ..
-        } => failure.but_next("`ticketctl rebalance status` shows what there is"),
-        failure @ (Failure::ReaderGone | Failure::Failed { .. }) => failure,
-    })
-}
 
 pub(crate) async fn status(
     flags: &RebalanceStatus,
@@ -95,7 +63,7 @@ async fn watch(
                 if object.metadata.resource_version != shown {
                     shown.clone_from(&object.metadata.resource_version);
                     if output.is_for_people() {
-                        output.text(&Row::of(&object).line())?;
+                        output.text(&line(&Rebalance::of(&object)))?;
                     } else {
                         output.stream(&object)?;
                     }
@@ -116,11 +84,11 @@ async fn watch(
 
 /// How it ended, if it has, and about the newest spec.
 fn ended(object: &DynamicObject) -> Option<Exit> {
-    let row = Row::of(object);
-    if !row.is_up_to_date() {
+    let rebalance = Rebalance::of(object);
+    if !rebalance.is_up_to_date() {
         return None;
     }
-    match row.phase()? {
+    match rebalance.phase()? {
         RebalancePhase::Completed | RebalancePhase::Stopped => Some(Exit::Ok),
         RebalancePhase::Failed => Some(Exit::Error),
         RebalancePhase::Proposed | RebalancePhase::Approved | RebalancePhase::Rebalancing => None,

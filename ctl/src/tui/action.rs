@@ -15,17 +15,20 @@ pub enum Place {
     Orders,
     /// Consumer lag.
     Lag,
+    /// Rebalances of the ledger.
+    Rebalances,
 }
 
 impl Place {
     /// In the order of their number keys.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Events,
         Self::Stock,
         Self::Shards,
         Self::Warmup,
         Self::Orders,
         Self::Lag,
+        Self::Rebalances,
     ];
 
     /// Its word in the palette and in `--view`.
@@ -38,6 +41,7 @@ impl Place {
             Self::Warmup => "warmup",
             Self::Orders => "orders",
             Self::Lag => "lag",
+            Self::Rebalances => "rebalances",
         }
     }
 
@@ -46,12 +50,12 @@ impl Place {
     pub const fn needs_event(self) -> bool {
         match self {
             Self::Stock | Self::Warmup | Self::Orders => true,
-            Self::Events | Self::Shards | Self::Lag => false,
+            Self::Events | Self::Shards | Self::Lag | Self::Rebalances => false,
         }
     }
 }
 
-/// What changes something. Asks for the event's name first, and needs `--write` and the role `manager`.
+/// What changes something. Needs `--write` and to be allowed to, and is asked about first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
     /// Refills the stock store from the ledger.
@@ -66,9 +70,65 @@ pub enum Deed {
     Cancel,
     /// Refunds a paid order.
     Refund,
+    /// Plans as many shards with stock on every worker.
+    PlanBalance,
+    /// Plans that nothing is left on a node.
+    PlanDrain,
+    /// Plans that all stock of an event is on a node.
+    PlanPin,
+    /// Lets the moves that are shown begin.
+    Approve,
+    /// Breaks off a rebalance.
+    Stop,
+    /// Lets a rebalance go on.
+    Resume,
+}
+
+/// What lets somebody do a deed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// The role `manager` in the admin API.
+    Manager,
+    /// A role in Kubernetes, which the API server looks at.
+    Kubernetes,
 }
 
 impl Deed {
+    /// What lets somebody do it.
+    #[must_use]
+    pub const fn right(self) -> Right {
+        match self {
+            Self::RunWarmup
+            | Self::Lock
+            | Self::Unlock
+            | Self::BreakLock
+            | Self::Cancel
+            | Self::Refund => Right::Manager,
+            Self::PlanBalance
+            | Self::PlanDrain
+            | Self::PlanPin
+            | Self::Approve
+            | Self::Stop
+            | Self::Resume => Right::Kubernetes,
+        }
+    }
+
+    /// A name has to be typed before it is done; the others can be taken back, or change nothing yet.
+    #[must_use]
+    pub const fn does_hurt(self) -> bool {
+        match self {
+            Self::RunWarmup
+            | Self::Lock
+            | Self::Unlock
+            | Self::BreakLock
+            | Self::Cancel
+            | Self::Refund
+            | Self::Approve
+            | Self::Resume => true,
+            Self::PlanBalance | Self::PlanDrain | Self::PlanPin | Self::Stop => false,
+        }
+    }
+
     /// What it does to the people who buy, for the question before it.
     #[must_use]
     pub const fn consequence(self) -> &'static str {
@@ -79,6 +139,14 @@ impl Deed {
             Self::BreakLock => "the lock is broken, whoever holds it",
             Self::Cancel => "the buyer loses the tickets that are held",
             Self::Refund => "the buyer gets the money back and loses the tickets",
+            Self::PlanBalance | Self::PlanDrain | Self::PlanPin => {
+                "nothing moves yet: the operator plans, and the plan waits for approval"
+            }
+            Self::Approve => {
+                "its moves begin, one at a time; writers of a moved shard wait at its cutover"
+            }
+            Self::Stop => "the move under way is broken off; what was moved stays where it is",
+            Self::Resume => "the moves that are left are carried out",
         }
     }
 }
@@ -145,6 +213,12 @@ impl Action {
             Self::Do(Deed::BreakLock) => "break-lock",
             Self::Do(Deed::Cancel) => "cancel",
             Self::Do(Deed::Refund) => "refund",
+            Self::Do(Deed::PlanBalance) => "balance",
+            Self::Do(Deed::PlanDrain) => "drain",
+            Self::Do(Deed::PlanPin) => "pin",
+            Self::Do(Deed::Approve) => "approve",
+            Self::Do(Deed::Stop) => "stop",
+            Self::Do(Deed::Resume) => "resume",
             Self::Back
             | Self::Details
             | Self::Up
@@ -184,6 +258,7 @@ impl Action {
             Self::Show(Place::Warmup) => "warm-up",
             Self::Show(Place::Orders) => "orders",
             Self::Show(Place::Lag) => "consumer lag",
+            Self::Show(Place::Rebalances) => "rebalances",
             Self::SortBy(_) => "sort",
             Self::Do(Deed::RunWarmup) => "run a warm-up",
             Self::Do(Deed::Lock) => "lock the sale",
@@ -191,6 +266,12 @@ impl Action {
             Self::Do(Deed::BreakLock) => "break the lock",
             Self::Do(Deed::Cancel) => "cancel order",
             Self::Do(Deed::Refund) => "refund order",
+            Self::Do(Deed::PlanBalance) => "plan a balance",
+            Self::Do(Deed::PlanDrain) => "plan to empty node",
+            Self::Do(Deed::PlanPin) => "plan to pin",
+            Self::Do(Deed::Approve) => "approve",
+            Self::Do(Deed::Stop) => "stop",
+            Self::Do(Deed::Resume) => "resume",
         }
     }
 }

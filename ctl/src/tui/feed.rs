@@ -2,6 +2,8 @@
 //! They have a thread and a runtime of their own, so that whatever blocks there (a name look-up, a program that fetches
 //! credentials, a large answer) is never felt at the keys.
 
+mod rebalances;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +17,11 @@ use ticket_core::clock;
 
 use super::action::Deed;
 use super::mailbox::Mailbox;
-use super::reading::{Answer, Command, Outcome, Reading, Topic, Trouble};
+use super::reading::{Answer, Command, Outcome, Reading, Target, Topic, Trouble};
 use super::wanted::{Ask, Wanted};
 use crate::clients::Clients;
 use crate::exit::{Exit, Failure};
+use crate::rebalance::wish::Wish;
 
 /// Longest wait for the answer to a question that is asked again and again. A person sees the age of the numbers meanwhile.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -159,7 +162,7 @@ async fn follow(clients: Clients, mailbox: Arc<Mailbox>, ask: Ask) {
 
 const fn every(topic: Topic) -> Duration {
     match topic {
-        Topic::Stock | Topic::Warmup | Topic::Order | Topic::Lag => POLL_EVERY,
+        Topic::Stock | Topic::Warmup | Topic::Order | Topic::Lag | Topic::Rebalances => POLL_EVERY,
         Topic::Access | Topic::Events | Topic::Shards | Topic::Orders => POLL_SLOWLY_EVERY,
     }
 }
@@ -199,6 +202,7 @@ async fn answer(clients: &Clients, ask: &Ask) -> Result<Answer, Failure> {
         }
         Ask::Order { id } => Answer::Order(Box::new(admin.order(id).await?)),
         Ask::Lag => Answer::Lag(admin.lag().await?.items),
+        Ask::Rebalances => Answer::Rebalances(rebalances::all(clients).await?),
     })
 }
 
@@ -227,45 +231,69 @@ async fn carry_out(clients: &Clients, command: &Command) -> Result<String, Troub
 }
 
 async fn done(clients: &Clients, command: &Command) -> Result<String, Failure> {
-    let admin = clients.admin().await?;
-    let Command { deed, event, order } = command;
-    let order = || {
-        let missing = || Failure::new(Exit::Usage, anyhow::anyhow!("no order is named"));
-        order.as_deref().ok_or_else(missing)
-    };
+    let target = &command.target;
     let reason = LockRequest {
         reason: Some(REASON.to_owned()),
     };
-    let unlock = |force| UnlockRequest {
+    let unlock = |force, event: &str| UnlockRequest {
         force,
-        confirm: force.then(|| event.clone()),
+        confirm: force.then(|| event.to_owned()),
     };
-    Ok(match deed {
+    Ok(match command.deed {
         Deed::RunWarmup => {
-            let epoch = admin.run_warmup(event, &reason).await?.epoch;
+            let admin = clients.admin().await?;
+            let epoch = admin.run_warmup(event(target)?, &reason).await?.epoch;
             format!("it sells at epoch {epoch}")
         }
         Deed::Lock => {
-            let epoch = admin.lock_warmup(event, &reason).await?.epoch;
+            let admin = clients.admin().await?;
+            let epoch = admin.lock_warmup(event(target)?, &reason).await?.epoch;
             format!("the sale is held at epoch {epoch}")
         }
         Deed::Unlock => {
-            admin.unlock_warmup(event, &unlock(false)).await?;
+            let (admin, event) = (clients.admin().await?, event(target)?);
+            admin.unlock_warmup(event, &unlock(false, event)).await?;
             "a keeper warms it up".to_owned()
         }
         Deed::BreakLock => {
-            admin.unlock_warmup(event, &unlock(true)).await?;
+            let (admin, event) = (clients.admin().await?, event(target)?);
+            admin.unlock_warmup(event, &unlock(true, event)).await?;
             "the lock is gone, a keeper warms it up".to_owned()
         }
         Deed::Cancel => {
-            admin.cancel_order(order()?).await?;
+            clients.admin().await?.cancel_order(order(target)?).await?;
             "accepted; it is cancelled in a moment".to_owned()
         }
         Deed::Refund => {
-            admin.refund_order(order()?).await?;
+            clients.admin().await?.refund_order(order(target)?).await?;
             "accepted; it is refunded in a moment".to_owned()
         }
+        Deed::PlanBalance | Deed::PlanDrain | Deed::PlanPin => {
+            rebalances::plan(clients, target).await?
+        }
+        Deed::Approve => rebalances::change(clients, Wish::Approve, target).await?,
+        Deed::Stop => rebalances::change(clients, Wish::Stop, target).await?,
+        Deed::Resume => rebalances::change(clients, Wish::Resume, target).await?,
     })
+}
+
+fn event(target: &Target) -> Result<&str, Failure> {
+    if let Target::Event(event) = target {
+        return Ok(event);
+    }
+    Err(not_named("event"))
+}
+
+fn order(target: &Target) -> Result<&str, Failure> {
+    if let Target::Order { id, .. } = target {
+        return Ok(id);
+    }
+    Err(not_named("order"))
+}
+
+/// A deed without what it is done to: a mistake of this program.
+fn not_named(what: &str) -> Failure {
+    Failure::new(Exit::Usage, anyhow::anyhow!("no {what} is named"))
 }
 
 impl From<Failure> for Trouble {

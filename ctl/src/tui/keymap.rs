@@ -22,6 +22,12 @@ pub enum Scope {
     Orders,
     /// In the list of orders and in one order.
     Order,
+    /// In the ledger's shards.
+    Shards,
+    /// In the ledger's shards and in the list of rebalances.
+    Plans,
+    /// In the list of rebalances and in one rebalance.
+    Rebalance,
 }
 
 impl Scope {
@@ -37,10 +43,14 @@ impl Scope {
                     | Screen::Categories
                     | Screen::StockShards { .. }
                     | Screen::Orders { .. }
+                    | Screen::Rebalances
             ),
             Self::Warmup => matches!(screen, Screen::Warmup),
             Self::Orders => matches!(screen, Screen::Orders { .. }),
             Self::Order => matches!(screen, Screen::Orders { .. } | Screen::Order { .. }),
+            Self::Shards => matches!(screen, Screen::Shards),
+            Self::Plans => matches!(screen, Screen::Shards | Screen::Rebalances),
+            Self::Rebalance => matches!(screen, Screen::Rebalances | Screen::Rebalance { .. }),
         }
     }
 }
@@ -92,6 +102,28 @@ pub const BINDINGS: &[Binding] = &[
     ),
     hint(Scope::Order, &[Key::char('c')], Action::Do(Deed::Cancel)),
     hint(Scope::Order, &[Key::char('r')], Action::Do(Deed::Refund)),
+    hint(
+        Scope::Rebalance,
+        &[Key::char('a')],
+        Action::Do(Deed::Approve),
+    ),
+    hint(Scope::Rebalance, &[Key::char('s')], Action::Do(Deed::Stop)),
+    hint(
+        Scope::Rebalance,
+        &[Key::char('r')],
+        Action::Do(Deed::Resume),
+    ),
+    hint(
+        Scope::Plans,
+        &[Key::char('b')],
+        Action::Do(Deed::PlanBalance),
+    ),
+    hint(
+        Scope::Shards,
+        &[Key::char('d')],
+        Action::Do(Deed::PlanDrain),
+    ),
+    hint(Scope::Shards, &[Key::char('p')], Action::Do(Deed::PlanPin)),
     hint(Scope::Orders, &[Key::char('n')], Action::NextPage),
     bound(Scope::Orders, &[Key::char('p')], Action::FirstPage),
     hint(
@@ -182,6 +214,11 @@ pub const BINDINGS: &[Binding] = &[
         &[Key::char('6')],
         Action::Show(Place::Lag),
     ),
+    bound(
+        Scope::Everywhere,
+        &[Key::char('7')],
+        Action::Show(Place::Rebalances),
+    ),
 ];
 
 /// What `key` does in `screen`. A column's letter sorts where no binding holds.
@@ -243,7 +280,7 @@ mod tests {
             .iter()
             .filter(|it| matches!(it.action, Action::Do(_)));
         assert!(deeds.clone().all(|it| it.action.name().is_some()));
-        assert_eq!(deeds.count(), 6);
+        assert_eq!(deeds.count(), 12);
         // None of them holds where nobody sees what it would change.
         for binding in bindings(&Screen::Events) {
             assert!(!matches!(binding.action, Action::Do(_)), "{binding:?}");

@@ -1,4 +1,4 @@
-//! What the background tasks bring: readings of the admin API, and how deeds ended.
+//! What the background tasks bring: readings of the platform, and how deeds ended.
 
 use jiff::Timestamp;
 use ticket_admin::{
@@ -6,6 +6,7 @@ use ticket_admin::{
 };
 
 use super::action::Deed;
+use crate::rebalance::Rebalance;
 
 /// What can be asked for. One reading of each is kept at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,11 +27,13 @@ pub enum Topic {
     Order,
     /// Consumer lag.
     Lag,
+    /// Rebalances of the ledger.
+    Rebalances,
 }
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Access,
         Self::Events,
         Self::Stock,
@@ -39,6 +42,7 @@ impl Topic {
         Self::Orders,
         Self::Order,
         Self::Lag,
+        Self::Rebalances,
     ];
 
     /// For people.
@@ -53,11 +57,12 @@ impl Topic {
             Self::Orders => "orders",
             Self::Order => "order",
             Self::Lag => "lag",
+            Self::Rebalances => "rebalances",
         }
     }
 }
 
-/// An answer of the admin API.
+/// An answer of the admin API, of rebalances one of Kubernetes.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// Of [`Topic::Access`].
@@ -76,6 +81,8 @@ pub enum Answer {
     Order(Box<OrderView>),
     /// Of [`Topic::Lag`].
     Lag(Vec<LagEntry>),
+    /// Of [`Topic::Rebalances`], the newest first.
+    Rebalances(Vec<Rebalance>),
 }
 
 /// Why there is no answer.
@@ -98,23 +105,75 @@ pub struct Reading {
     pub result: Result<Answer, Trouble>,
 }
 
+/// What a deed is done to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// An event, `<namespace>.<name>`.
+    Event(String),
+    /// An order.
+    Order {
+        /// Its reference.
+        id: String,
+        /// Its event, `<namespace>.<name>`.
+        event: String,
+    },
+    /// All of the ledger.
+    Ledger,
+    /// A ledger node, `host:port`.
+    Node(String),
+    /// An event's stock and a node for it.
+    Pin {
+        /// `<namespace>.<name>`.
+        event: String,
+        /// `host:port`.
+        node: String,
+    },
+    /// A rebalance as it was shown.
+    Rebalance {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: Option<String>,
+    },
+}
+
+impl Target {
+    /// What it is, and the name that has to be typed before it is hurt: of an event without its namespace, as for `--confirm`.
+    #[must_use]
+    pub fn typed(&self) -> (&'static str, &str) {
+        match self {
+            Self::Event(event) | Self::Order { event, .. } | Self::Pin { event, .. } => {
+                let name = event
+                    .split_once('.')
+                    .map_or(event.as_str(), |(_, name)| name);
+                ("event", name)
+            }
+            Self::Ledger => ("command", "ledger"),
+            Self::Node(node) => ("node", node),
+            Self::Rebalance { name, .. } => ("rebalance", name),
+        }
+    }
+}
+
 /// A deed with what it is done to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// What.
     pub deed: Deed,
-    /// `<namespace>.<name>`.
-    pub event: String,
-    /// Of deeds on an order.
-    pub order: Option<String>,
+    /// To what.
+    pub target: Target,
 }
 
 impl std::fmt::Display for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let what = super::action::Action::Do(self.deed).help();
-        match &self.order {
-            Some(order) => write!(f, "{what} {order}"),
-            None => write!(f, "{what} of {}", self.event),
+        match &self.target {
+            Target::Event(event) => write!(f, "{what} of {event}"),
+            Target::Order { id, .. } => write!(f, "{what} {id}"),
+            Target::Ledger => f.write_str(what),
+            Target::Node(node) => write!(f, "{what} {node}"),
+            Target::Pin { event, node } => write!(f, "{what} {event} to {node}"),
+            Target::Rebalance { name, .. } => write!(f, "{what} {name}"),
         }
     }
 }

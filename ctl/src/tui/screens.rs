@@ -4,6 +4,7 @@
 mod events;
 mod lag;
 mod orders;
+mod rebalances;
 mod shards;
 mod stock;
 mod warmup;
@@ -14,6 +15,8 @@ use super::action::Place;
 use super::grid::{Column, Grid};
 use super::reading::Topic;
 use super::state::State;
+
+pub(super) use rebalances::find as rebalance;
 
 /// A view with what it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,13 @@ pub enum Screen {
     },
     /// Consumer lag.
     Lag,
+    /// Rebalances of the ledger.
+    Rebalances,
+    /// One rebalance with its moves.
+    Rebalance {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl Screen {
@@ -56,6 +66,7 @@ impl Screen {
             Place::Warmup => Self::Warmup,
             Place::Orders => Self::Orders { stock_shard: None },
             Place::Lag => Self::Lag,
+            Place::Rebalances => Self::Rebalances,
         }
     }
 
@@ -70,6 +81,7 @@ impl Screen {
             Self::Orders { .. } => Topic::Orders,
             Self::Order { .. } => Topic::Order,
             Self::Lag => Topic::Lag,
+            Self::Rebalances | Self::Rebalance { .. } => Topic::Rebalances,
         }
     }
 
@@ -85,6 +97,8 @@ impl Screen {
             Self::Orders { .. } => orders::COLUMNS,
             Self::Order { .. } => &[],
             Self::Lag => lag::COLUMNS,
+            Self::Rebalances => rebalances::COLUMNS,
+            Self::Rebalance { .. } => rebalances::MOVES,
         }
     }
 
@@ -103,6 +117,8 @@ impl Screen {
             } => format!("orders of stock shard {shard}"),
             Self::Order { id } => id.clone(),
             Self::Lag => "consumer lag".to_owned(),
+            Self::Rebalances => "rebalances".to_owned(),
+            Self::Rebalance { name } => name.clone(),
         }
     }
 
@@ -125,6 +141,10 @@ impl Screen {
                 id: "ord_1".to_owned(),
             },
             Self::Lag,
+            Self::Rebalances,
+            Self::Rebalance {
+                name: "drain-1".to_owned(),
+            },
         ]
     }
 }
@@ -142,6 +162,8 @@ pub fn grid(state: &State) -> Grid<'_> {
         Screen::Orders { stock_shard } => orders::rows(state, *stock_shard),
         Screen::Order { .. } => Vec::new(),
         Screen::Lag => lag::rows(state),
+        Screen::Rebalances => rebalances::rows(state),
+        Screen::Rebalance { name } => rebalances::moves(state, name),
     };
     let mut grid = Grid::new(screen.columns(), rows);
     if let Some(list) = state.list() {
@@ -157,12 +179,13 @@ pub fn grid(state: &State) -> Grid<'_> {
 #[must_use]
 pub fn header(state: &State) -> Vec<Line<'static>> {
     match state.screen() {
-        Screen::Events | Screen::Lag => Vec::new(),
+        Screen::Events | Screen::Lag | Screen::Rebalances => Vec::new(),
         Screen::Categories | Screen::StockShards { .. } => stock::header(state),
         Screen::Shards => shards::header(state),
         Screen::Warmup => warmup::header(state),
         Screen::Orders { stock_shard } => orders::header(state, *stock_shard),
         Screen::Order { .. } => orders::details(state),
+        Screen::Rebalance { name } => rebalances::header(state, name),
     }
 }
 

@@ -14,6 +14,7 @@ use super::reading::{Command, Topic, Trouble};
 use super::screens::{self, Screen};
 use super::theme::Theme;
 use super::view::layout;
+use crate::rebalance::Rebalance;
 
 /// How long words stay: long enough to read them twice.
 pub const WORDS_FOR_S: i64 = 15;
@@ -72,6 +73,8 @@ pub struct Data {
     pub order: Seen<OrderView>,
     /// Consumer lag.
     pub lag: Seen<Vec<LagEntry>>,
+    /// Rebalances, the newest first.
+    pub rebalances: Seen<Vec<Rebalance>>,
 }
 
 impl Data {
@@ -90,6 +93,7 @@ impl Data {
             Topic::Orders => of(&self.orders),
             Topic::Order => of(&self.order),
             Topic::Lag => of(&self.lag),
+            Topic::Rebalances => of(&self.rebalances),
         }
     }
 
@@ -103,6 +107,7 @@ impl Data {
             Topic::Orders => &mut self.orders.trouble,
             Topic::Order => &mut self.order.trouble,
             Topic::Lag => &mut self.lag.trouble,
+            Topic::Rebalances => &mut self.rebalances.trouble,
         };
         *place = Some(trouble);
     }
@@ -136,7 +141,7 @@ pub enum Mode {
     Filter(Input),
     /// Text of a command.
     Palette(Palette),
-    /// The event's name before a deed.
+    /// The question before a deed.
     Confirm(Confirm),
     /// All keys are shown, from this line on.
     Help(u16),
@@ -151,14 +156,12 @@ pub struct Palette {
     pub choice: usize,
 }
 
-/// A deed that waits for the event's name.
+/// A deed that waits for a yes.
 #[derive(Debug, Clone)]
 pub struct Confirm {
     /// What will be done.
     pub command: Command,
-    /// What has to be typed: the event's name without its namespace, as for `--confirm`.
-    pub name: String,
-    /// What was typed.
+    /// What was typed. Only what hurts wants a name.
     pub input: Input,
 }
 

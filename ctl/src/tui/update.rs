@@ -165,7 +165,12 @@ fn details(state: &mut State) {
             }
             Screen::Order { id: key }
         }
-        Screen::Shards | Screen::Warmup | Screen::Order { .. } | Screen::Lag => return,
+        Screen::Rebalances => Screen::Rebalance { name: key },
+        Screen::Shards
+        | Screen::Warmup
+        | Screen::Order { .. }
+        | Screen::Lag
+        | Screen::Rebalance { .. } => return,
     };
     open(state, next);
 }

@@ -45,6 +45,8 @@ pub enum Ask {
     },
     /// [`Topic::Lag`].
     Lag,
+    /// [`Topic::Rebalances`].
+    Rebalances,
 }
 
 impl Ask {
@@ -60,6 +62,7 @@ impl Ask {
             Self::Orders { .. } => Topic::Orders,
             Self::Order { .. } => Topic::Order,
             Self::Lag => Topic::Lag,
+            Self::Rebalances => Topic::Rebalances,
         }
     }
 }
@@ -100,7 +103,8 @@ pub fn wanted(state: &State) -> Wanted {
     }
     match state.screen() {
         Screen::Order { id } => asks.push(Ask::Order { id: id.clone() }),
-        Screen::Shards => asks.push(Ask::Shards),
+        Screen::Shards => asks.extend([Ask::Shards, Ask::Rebalances]),
+        Screen::Rebalances | Screen::Rebalance { .. } => asks.push(Ask::Rebalances),
         Screen::Lag => asks.push(Ask::Lag),
         Screen::Events
         | Screen::Categories

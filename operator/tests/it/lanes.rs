@@ -19,7 +19,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const EFFECTS_MAX: usize = 40;
 
 /// An Event of `shards` stock shards in two categories, 50 tickets each.
-fn dedicated(world: &World, name: &str, shards: u32) -> Value {
+pub(crate) fn dedicated(world: &World, name: &str, shards: u32) -> Value {
     let mut event = world.event(name);
     event["spec"]["placement"] = json!({ "isolation": "Dedicated" });
     event["spec"]["deletionPolicy"] = json!("Delete");
@@ -32,7 +32,7 @@ fn dedicated(world: &World, name: &str, shards: u32) -> Value {
 }
 
 /// Every stock shard is a lane, is alone by the catalogue, and no worker has two more than another.
-async fn assert_isolated(world: &World, status: &EventStatus, shards: usize) {
+pub(crate) async fn assert_isolated(world: &World, status: &EventStatus, shards: usize) {
     assert_eq!(status.stock_shards.len(), shards);
     assert!(
         status

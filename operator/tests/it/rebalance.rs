@@ -2,6 +2,7 @@
 
 mod cluster;
 mod crash;
+mod growing;
 mod moving;
 mod plain;
 mod selling;

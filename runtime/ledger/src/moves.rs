@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use sqlx::{Connection, FromRow, PgConnection};
+use sqlx::{Connection, FromRow, PgConnection, Postgres, Transaction};
 use ticket_core::{EventName, StockShardId};
 
 use crate::connect::Ledger;
 use crate::error::{LedgerError, Result};
+
+mod catch_up;
 
 /// How often the server looks whether we still live while it moves a shard: the move of a killed process ends by itself.
 const CLIENT_CHECK_EVERY: &str = "1s";
@@ -257,7 +259,9 @@ impl Ledger {
         let mut connection = self.connection_to_move().await?;
         let limit_ms = i64::try_from(wish.limit.as_millis()).unwrap_or(i64::MAX);
         let pid = prepare(&mut connection, limit_ms).await.map_err(failed)?;
-        let found = find(&mut connection, wish).await.map_err(failed)?;
+        catch_up::listen(&mut connection).await.map_err(failed)?;
+        let mut transaction = connection.begin().await.map_err(failed)?;
+        let found = find(&mut transaction, wish).await.map_err(failed)?;
         let shard = match found {
             None => return Ok(Moved::Stale { found: None }),
             Some(found) if found.node == wish.to => return Ok(Moved::Before),
@@ -270,7 +274,7 @@ impl Ledger {
         };
         let began = Instant::now();
         let (is_stopped, moved) = {
-            let mut moving = std::pin::pin!(carry_out(&mut connection, shard, wish));
+            let mut moving = std::pin::pin!(carry_out(transaction, shard, wish));
             tokio::select! {
                 moved = &mut moving => (false, Some(moved)),
                 () = stop => {
@@ -279,6 +283,7 @@ impl Ledger {
                 }
                 // The server keeps the limit; a server that is gone without a word does not.
                 () = tokio::time::sleep(wish.limit.saturating_add(CANCEL_WAIT)) => (false, None),
+                never = self.keep_awake(pid) => match never {},
             }
         };
         if let Some(Ok(())) = moved {
@@ -448,7 +453,7 @@ async fn find(
 }
 
 async fn carry_out(
-    connection: &mut PgConnection,
+    mut transaction: Transaction<'_, Postgres>,
     shard: i64,
     wish: &ShardMove,
 ) -> std::result::Result<(), sqlx::Error> {
@@ -456,11 +461,11 @@ async fn carry_out(
                 WHERE nodename || ':' || nodeport = $1 AND noderole = 'primary'";
     let from: (String, i32) = sqlx::query_as(node)
         .bind(&wish.from)
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut *transaction)
         .await?;
     let to: (String, i32) = sqlx::query_as(node)
         .bind(&wish.to)
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut *transaction)
         .await?;
     sqlx::query(
         "SELECT citus_move_shard_placement($1, $2, $3, $4, $5, $6::text::citus.shard_transfer_mode)",
@@ -471,9 +476,10 @@ async fn carry_out(
     .bind(to.0)
     .bind(to.1)
     .bind(wish.transfer.as_citus())
-    .execute(connection)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    catch_up::listen_no_more(&mut transaction).await?;
+    transaction.commit().await
 }
 
 async fn leftovers(connection: &mut PgConnection) -> std::result::Result<i64, sqlx::Error> {

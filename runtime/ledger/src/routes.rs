@@ -1,6 +1,7 @@
 //! Which node a stock shard's calls go to. On Citus they go straight to the worker that holds the stock shard: one hop less, and
-//! no coordinator that every order has to pass. A route that is old or wrong is slow, never wrong, because every node passes a
-//! call on to where the rows are. It does not know what is called.
+//! no coordinator that every order has to pass. A route that is old is slow, never wrong, because every node passes a call on to
+//! where the rows are; so an old one raises no error either, and routes are asked for anew from time to time. It does not know
+//! what is called.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -10,7 +11,7 @@ use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPool;
 use ticket_core::StockShardId;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::config::Routing;
 use crate::connect::Ledger;
@@ -18,6 +19,10 @@ use crate::error::{LedgerError, Result};
 
 /// Routes that are remembered. Far more than one process serves; beyond it all are asked for again.
 const ROUTES_MAX: usize = 16_384;
+
+/// How often the routes in use are asked for anew, all with one question and beside the calls: so long after a move the calls of
+/// a stock shard may pass its old worker.
+const REFRESH_EVERY: Duration = Duration::from_secs(10);
 
 /// How long calls take the way over the coordinator after a worker could not be reached: it may be down, or reachable from
 /// the coordinator only, and finding out costs as long as a connection may take.
@@ -41,6 +46,8 @@ pub(crate) struct Routes {
 #[derive(Debug, Default)]
 struct Known {
     owners: HashMap<StockShardId, Address>,
+    /// When all of them were last asked for; `None` before the first is known.
+    refreshed_at: Option<Instant>,
     workers: HashMap<Address, Worker>,
 }
 
@@ -69,6 +76,24 @@ impl Routes {
             known.owners.clear();
         }
         known.owners.insert(shard, owner);
+        known.refreshed_at.get_or_insert_with(Instant::now);
+    }
+
+    /// The stock shards whose routes are to be asked for anew at `now`; empty nearly always, and for all callers but one.
+    fn due(&self, now: Instant) -> Vec<StockShardId> {
+        let is_due = |known: &Known| {
+            let at = known.refreshed_at;
+            at.is_some_and(|at| now.saturating_duration_since(at) >= REFRESH_EVERY)
+        };
+        if !is_due(&self.known.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Vec::new();
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if !is_due(&known) {
+            return Vec::new();
+        }
+        known.refreshed_at = Some(now);
+        known.owners.keys().copied().collect()
     }
 
     /// The connections to a worker; `None` while calls take the detour.
@@ -125,6 +150,7 @@ impl Ledger {
         if shards.is_empty() || !self.is_distributed().await? {
             return Ok(vec![shards.to_vec()]);
         }
+        self.refresh_routes();
         let unknown: Vec<StockShardId> = shards
             .iter()
             .filter(|shard| self.routes().owner(**shard).is_none())
@@ -141,11 +167,27 @@ impl Ledger {
 
     /// The worker that holds `shard`, as last seen.
     async fn owner_of(&self, shard: StockShardId) -> Result<Option<Address>> {
+        self.refresh_routes();
         if let Some(owner) = self.routes().owner(shard) {
             return Ok(Some(owner));
         }
         self.learn(&[shard]).await?;
         Ok(self.routes().owner(shard))
+    }
+
+    /// Asks for the routes in use anew when it is time, and lets nobody wait for it: until the answer is there, and while the
+    /// coordinator is away, the old ones serve.
+    fn refresh_routes(&self) {
+        let shards = self.routes().due(Instant::now());
+        if shards.is_empty() {
+            return;
+        }
+        let ledger = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = ledger.learn(&shards).await {
+                debug!(%error, "routes not asked for anew, the old ones serve");
+            }
+        });
     }
 
     /// Asks the coordinator's catalog where these are; one that it does not know stays unknown.
@@ -197,5 +239,31 @@ impl Ledger {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> Address {
+        let host = "127.0.0.1".to_owned();
+        Address { host, port }
+    }
+
+    #[test]
+    fn routes_in_use_are_asked_for_anew_by_one_caller_in_each_period() {
+        let routes = Routes::default();
+        let soon = Instant::now() + REFRESH_EVERY * 2;
+        assert_eq!(routes.due(soon), [], "none is known");
+        let shard = StockShardId::new(7).unwrap();
+        routes.learn(shard, address(1));
+        assert_eq!(routes.due(Instant::now()), []);
+        assert_eq!(routes.due(soon), [shard]);
+        assert_eq!(routes.due(soon), [], "somebody else asks");
+        assert_eq!(routes.owner(shard), Some(address(1)), "it serves meanwhile");
+        routes.learn(shard, address(2));
+        assert_eq!(routes.owner(shard), Some(address(2)));
+        assert_eq!(routes.due(soon + REFRESH_EVERY), [shard]);
     }
 }

@@ -4,15 +4,19 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, DynamicObject};
 use kube::{Client, CustomResourceExt, ResourceExt};
 use ticket_core::Code;
-use ticket_crds::TicketEvent;
+use ticket_crds::{RebalancePhase, ShardRebalance, TicketEvent};
 
 use super::Finding;
 use crate::clients::Clients;
 use crate::commands::events;
 use crate::exit::{Exit, Failure};
+use crate::rebalance::{self, Rebalance};
 
 /// Events that are named one by one.
 const EVENTS_NAMED_MAX: usize = 20;
+
+/// Rebalances that are named one by one.
+const REBALANCES_NAMED_MAX: usize = 20;
 
 /// How to bring the resource definitions.
 const APPLY_CRDS: &str = "kubectl apply --server-side -f crds/";
@@ -39,10 +43,17 @@ pub(super) async fn check(clients: &Clients) -> Vec<Finding> {
             return findings;
         }
     }
-    let (definition, is_there) = definition(clients, client).await;
-    findings.push(definition);
+    let name = TicketEvent::crd_name();
+    let (finding, is_there) = definition(clients, &client, "event-definition", name).await;
+    findings.push(finding);
     if is_there {
         findings.extend(events(clients).await);
+    }
+    let (check, name) = ("rebalance-definition", ShardRebalance::crd_name());
+    let (finding, is_there) = definition(clients, &client, check, name).await;
+    findings.push(finding);
+    if is_there {
+        findings.extend(rebalances(clients).await);
     }
     findings
 }
@@ -53,10 +64,13 @@ async fn kubeconfig(clients: &Clients) -> Result<(Client, Finding), Failure> {
 }
 
 /// The finding, and whether events can be asked for at all.
-async fn definition(clients: &Clients, client: Client) -> (Finding, bool) {
-    const CHECK: &str = "event-definition";
-    let name = TicketEvent::crd_name();
-    let api: Api<CustomResourceDefinition> = Api::all(client);
+async fn definition(
+    clients: &Clients,
+    client: &Client,
+    check: &str,
+    name: &str,
+) -> (Finding, bool) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let found = match clients
         .ask("read the resource definition", api.get(name))
         .await
@@ -67,13 +81,13 @@ async fn definition(clients: &Clients, client: Client) -> (Finding, bool) {
             ..
         }) => {
             return (
-                Finding::fail(CHECK, format!("{name} is missing"), APPLY_CRDS),
+                Finding::fail(check, format!("{name} is missing"), APPLY_CRDS),
                 false,
             );
         }
         Err(failure) => {
             // Many people may read events but no definitions.
-            let mut finding = Finding::failed(CHECK, failure);
+            let mut finding = Finding::failed(check, failure);
             finding.level = crate::output::Level::Warn;
             return (finding, true);
         }
@@ -86,11 +100,11 @@ async fn definition(clients: &Clients, client: Client) -> (Finding, bool) {
         .iter()
         .any(|it| it.type_ == "Established" && it.status == "True");
     if is_established {
-        (Finding::ok(CHECK, format!("{name} is established")), true)
+        (Finding::ok(check, format!("{name} is established")), true)
     } else {
         let next = format!("kubectl describe crd {name}");
         (
-            Finding::fail(CHECK, format!("{name} is not established"), next),
+            Finding::fail(check, format!("{name} is not established"), next),
             false,
         )
     }
@@ -126,6 +140,46 @@ async fn events(clients: &Clients) -> Vec<Finding> {
         findings.push(Finding::warn(CHECK, more, "ticketctl events list -A"));
     }
     findings
+}
+
+/// Rebalances that are stuck. Most clusters have none under way, and then there is nothing to say.
+async fn rebalances(clients: &Clients) -> Vec<Finding> {
+    const CHECK: &str = "rebalance";
+    let listed = async {
+        let api = rebalance::api(clients).await?;
+        rebalance::all(&api, clients).await
+    };
+    match listed.await {
+        Ok(objects) => objects
+            .items
+            .iter()
+            .filter_map(|object| stuck(&Rebalance::of(object)))
+            .take(REBALANCES_NAMED_MAX)
+            .collect(),
+        Err(failure) => vec![Finding::failed(CHECK, failure)],
+    }
+}
+
+/// One that no operator has met, or that is under way with an error.
+fn stuck(rebalance: &Rebalance) -> Option<Finding> {
+    const CHECK: &str = "rebalance";
+    let name = &rebalance.name;
+    let phase = rebalance.phase();
+    if phase.is_none() {
+        let detail = format!("{name} has no status: no operator has seen it");
+        return Some(Finding::warn(CHECK, detail, "check that the operator runs"));
+    }
+    let error = rebalance.status.last_error.as_ref()?;
+    if phase != Some(RebalancePhase::Rebalancing) && phase != Some(RebalancePhase::Approved) {
+        return None;
+    }
+    let detail = format!("{name} does not go on: {} [{}]", error.message, error.code);
+    let next = error.code.parse::<Code>();
+    let next = next.map_or_else(
+        |()| format!("ticketctl rebalance status {name}"),
+        |code| code.next_step().to_owned(),
+    );
+    Some(Finding::warn(CHECK, detail, next))
 }
 
 fn hindered(object: &DynamicObject) -> Finding {
@@ -189,6 +243,28 @@ mod tests {
             finding.next.as_deref(),
             Some(Code::LogUnreachable.next_step())
         );
+    }
+
+    #[test]
+    fn a_rebalance_is_only_spoken_of_when_it_is_stuck() {
+        let of = |status: serde_json::Value| {
+            let object: DynamicObject = serde_json::from_value(json!({
+                "apiVersion": "ticketctl.io/v1alpha1", "kind": "ShardRebalance",
+                "metadata": { "name": "drain" }, "status": status,
+            }))
+            .unwrap();
+            stuck(&Rebalance::of(&object))
+        };
+        let unseen = of(json!({})).unwrap();
+        assert!(unseen.detail.contains("no operator has seen it"));
+        let error = json!({ "code": "node-down", "message": "node b does not answer" });
+        for (phase, is_stuck) in [("Rebalancing", true), ("Failed", false), ("Stopped", false)] {
+            let found = of(json!({ "phase": phase, "lastError": error }));
+            assert_eq!(found.is_some(), is_stuck, "{phase}");
+        }
+        let found = of(json!({ "phase": "Rebalancing", "lastError": error })).unwrap();
+        assert_eq!(found.next.as_deref(), Some(Code::NodeDown.next_step()));
+        assert!(of(json!({ "phase": "Rebalancing" })).is_none());
     }
 
     #[test]

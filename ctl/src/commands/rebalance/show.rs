@@ -1,92 +1,27 @@
 //! A rebalance for people.
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{DynamicObject, ObjectList};
-use serde::de::DeserializeOwned;
-use ticket_crds::{ConditionType, MoveStatus, RebalancePhase, RebalanceSpec, RebalanceStatus};
+use ticket_crds::MoveStatus;
 
 use crate::output::{Document, Table, age, known};
+use crate::rebalance::Rebalance;
 
 /// Stock shards that are named of one move in a narrow table.
 const IDS_SHOWN: usize = 4;
 
-/// What people want to know, read from the object as far as it can be read.
-pub(super) struct Row {
-    pub(super) name: String,
-    generation: Option<i64>,
-    created: Option<Timestamp>,
-    pub(super) spec: Option<RebalanceSpec>,
-    pub(super) status: RebalanceStatus,
-}
-
-impl Row {
-    pub(super) fn of(object: &DynamicObject) -> Self {
-        Self {
-            name: object.name_any(),
-            generation: object.metadata.generation,
-            created: object.creation_timestamp().map(|time| time.0),
-            spec: part(object, "spec"),
-            status: part(object, "status").unwrap_or_default(),
-        }
-    }
-
-    pub(super) fn phase(&self) -> Option<RebalancePhase> {
-        self.status.phase
-    }
-
-    /// The operator has met the newest spec.
-    pub(super) fn is_up_to_date(&self) -> bool {
-        self.status.observed_generation == self.generation
-    }
-
-    /// Why it stands where it stands: code in `PascalCase` and words.
-    pub(super) fn reason(&self) -> (&str, &str) {
-        let mut conditions = self.status.conditions.iter();
-        let ready = conditions.find(|it| it.type_ == ConditionType::Ready.as_str());
-        ready.map_or(("", ""), |it| (it.reason.as_str(), it.message.as_str()))
-    }
-
-    pub(super) fn phase_word(&self) -> &'static str {
-        self.phase().map_or("-", RebalancePhase::as_str)
-    }
-
-    fn mode(&self) -> String {
-        let spec = self.spec.as_ref();
-        spec.map(|it| it.mode.as_str().to_owned())
-            .unwrap_or_default()
-    }
-
-    fn done(&self) -> String {
-        let progress = self.status.progress.unwrap_or_default();
-        format!("{}/{}", progress.done, progress.total)
-    }
-
-    fn eta(&self) -> String {
-        self.status.eta.map(|at| at.to_string()).unwrap_or_default()
-    }
-
-    /// One line for a change.
-    pub(super) fn line(&self) -> String {
-        let (reason, message) = self.reason();
-        let eta = self.eta();
-        let eta = if eta.is_empty() {
-            eta
-        } else {
-            format!(", done about {eta}")
-        };
-        format!(
-            "{} {} {}{eta} {reason}: {message}",
-            self.name,
-            self.phase_word(),
-            self.done()
-        )
-    }
-}
-
-fn part<T: DeserializeOwned>(object: &DynamicObject, name: &str) -> Option<T> {
-    let value = object.data.get(name)?;
-    serde_json::from_value(value.clone()).ok()
+/// One line for a change.
+pub(super) fn line(rebalance: &Rebalance) -> String {
+    let (reason, message) = rebalance.reason();
+    let eta = rebalance.status.eta;
+    let eta = eta.map(|at| format!(", done about {at}"));
+    format!(
+        "{} {} {}{} {reason}: {message}",
+        rebalance.name,
+        rebalance.phase_word(),
+        rebalance.done(),
+        eta.unwrap_or_default(),
+    )
 }
 
 /// As `kubectl -o name` calls it.
@@ -115,14 +50,14 @@ impl Document for Listed<'_> {
         }
         let mut table = Table::new(&header);
         for object in &self.0.items {
-            let row = Row::of(object);
+            let row = Rebalance::of(object);
             let (reason, message) = row.reason();
             let mut cells = vec![
                 row.name.clone(),
-                row.mode(),
+                row.mode().to_owned(),
                 row.phase_word().to_owned(),
                 row.done(),
-                row.eta(),
+                row.status.eta.map(|at| at.to_string()).unwrap_or_default(),
                 reason.to_owned(),
                 row.created
                     .map(|created| age(created, now))
@@ -158,7 +93,7 @@ impl Document for Shown<'_> {
     }
 
     fn table(&self, is_wide: bool) -> String {
-        let row = Row::of(self.0);
+        let row = Rebalance::of(self.0);
         let head = head(&row);
         if row.status.moves.is_empty() {
             return head;
@@ -171,8 +106,11 @@ impl Document for Shown<'_> {
     }
 }
 
-fn head(row: &Row) -> String {
-    let mut lines = vec![("Rebalance", row.name.clone()), ("Mode", row.mode())];
+fn head(row: &Rebalance) -> String {
+    let mut lines = vec![
+        ("Rebalance", row.name.clone()),
+        ("Mode", row.mode().to_owned()),
+    ];
     if let Some(spec) = &row.spec {
         lines.extend(spec.node.clone().map(|node| ("Node", node)));
         if !spec.events.is_empty() {

@@ -4,8 +4,12 @@ use std::net::TcpListener;
 
 use clap::Parser;
 use futures::{StreamExt, stream};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use serde_json::json;
+use ticket_crds::ShardRebalance;
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -13,7 +17,7 @@ use super::super::action::Place;
 use super::super::context::Context;
 use super::super::event_loop::{Desk, Input, run};
 use super::super::key::Key;
-use super::super::mailbox::COMMANDS_MAX;
+use super::super::mailbox::{COMMANDS_MAX, Mail};
 use super::super::state::State;
 use super::super::update::{Message, update};
 use super::super::wanted::wanted;
@@ -43,10 +47,13 @@ fn started(url: &str) -> Started {
     ];
     let mut global = Cli::try_parse_from(flags).unwrap().global;
     global.token = Some("t0ken".to_owned());
+    started_with(Clients::new(global, Role::Viewer))
+}
+
+fn started_with(clients: Clients) -> Started {
     let mailbox = Arc::new(Mailbox::default());
     let (wanted, wanted_there) = watch::channel(Wanted::default());
     let (commands, commands_there) = mpsc::channel(COMMANDS_MAX);
-    let clients = Clients::new(global, Role::Viewer);
     start(clients, Arc::clone(&mailbox), wanted_there, commands_there).unwrap();
     Started {
         mailbox,
@@ -74,6 +81,19 @@ async fn next(mailbox: &Mailbox, topic: Topic) -> Reading {
     timeout(PATIENCE, reading).await.unwrap()
 }
 
+/// How the next command ended.
+async fn outcome(mailbox: &Mailbox) -> Outcome {
+    let outcome = async {
+        loop {
+            mailbox.changed().await;
+            if let Some(outcome) = mailbox.take().outcomes.pop() {
+                return outcome;
+            }
+        }
+    };
+    timeout(PATIENCE, outcome).await.unwrap()
+}
+
 #[tokio::test]
 async fn keys_are_served_while_a_server_takes_connections_and_never_answers() {
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -95,7 +115,7 @@ async fn keys_are_served_while_a_server_takes_connections_and_never_answers() {
         .send_replace(super::super::wanted::wanted(&state));
     let _held_open = timeout(PATIENCE, asked).await.unwrap().unwrap().unwrap();
     // Through all views and into a prompt, and out at the end: `q` is only reached when every key before it was served.
-    let keys = "123456?k:stock".chars().map(Key::char).map(Input::Key);
+    let keys = "1234567?k:stock".chars().map(Key::char).map(Input::Key);
     let quit = [Key::ctrl('c'), Key::char('q')].map(Input::Key);
     let inputs = stream::iter(keys.chain(quit)).chain(stream::pending());
     let served = run(&mut terminal, inputs, &desk, &mut state, clock::now);
@@ -172,19 +192,10 @@ async fn what_nobody_looks_at_is_not_asked_for_and_a_command_is_asked_once() {
     next(&mailbox, Topic::Lag).await;
     let command = Command {
         deed: Deed::Lock,
-        event: "default.demo".to_owned(),
-        order: None,
+        target: Target::Event("default.demo".to_owned()),
     };
     commands.send(command.clone()).await.unwrap();
-    let outcome = async {
-        loop {
-            mailbox.changed().await;
-            if let Some(outcome) = mailbox.take().outcomes.pop() {
-                return outcome;
-            }
-        }
-    };
-    let outcome = timeout(PATIENCE, outcome).await.unwrap();
+    let outcome = outcome(&mailbox).await;
     assert_eq!(outcome.command, command);
     assert_eq!(outcome.result.as_deref(), Ok("the sale is held at epoch 7"));
     let before = server.received_requests().await.unwrap();
@@ -227,4 +238,92 @@ async fn the_end_of_the_background_tasks_ends_the_loop_with_a_word() {
     );
     let error = timeout(PATIENCE, ended).await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the background tasks ended");
+}
+
+/// A cockpit whose rebalances are those of a real API server, and its client.
+async fn with_kubernetes() -> (Started, Api<ShardRebalance>) {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let path = ticket_testkit::shared().await.kubeconfig();
+    let flags = ["ticketctl", "lag", "--kubeconfig", path.to_str().unwrap()];
+    let global = Cli::try_parse_from(flags).unwrap().global;
+    let clients = Clients::new(global, Role::Manager);
+    let api = Api::all(clients.kube().await.unwrap());
+    (started_with(clients), api)
+}
+
+/// What the operator would say of it.
+async fn say(api: &Api<ShardRebalance>, name: &str, phase: &str) {
+    let generation = api.get(name).await.unwrap().metadata.generation;
+    let status = json!({ "status": {
+        "observedGeneration": generation, "proposedGeneration": 1, "phase": phase,
+        "progress": { "done": 0, "total": 1, "bytes": 2048, "bytesDone": 0 },
+        "moves": [{
+            "stockShardIds": [7], "range": { "low": 0, "high": 0 }, "from": "a:5432", "to": "b:5432",
+            "state": "Pending", "retries": 0,
+        }],
+    }});
+    let patch = Patch::Merge(&status);
+    let params = PatchParams::default();
+    api.patch_status(name, &params, &patch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rebalance_is_planned_approved_stopped_and_resumed_from_the_cockpit() {
+    let (started, api) = with_kubernetes().await;
+    let command = |deed, target| Command { deed, target };
+    let node = format!("{}:5432", ticket_testkit::unique("node"));
+    let plan = command(Deed::PlanDrain, Target::Node(node.clone()));
+    started.commands.send(plan.clone()).await.unwrap();
+    let name = loop {
+        let all = api.list(&ListParams::default()).await.unwrap();
+        let mut all = all.items.into_iter();
+        if let Some(made) = all.find(|it| it.spec.node.as_ref() == Some(&node)) {
+            break made.name_any();
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    say(&api, &name, "Proposed").await;
+    let planned = outcome(&started.mailbox).await;
+    assert_eq!(planned.command, plan);
+    let expected = format!("{name} has 1 moves (2.0 KiB) and waits for approval");
+    assert_eq!(planned.result, Ok(expected));
+
+    let mut state = state(Place::Rebalances);
+    started.wanted.send_replace(wanted(&state));
+    let shown = next(&started.mailbox, Topic::Rebalances).await;
+    let mail = Mail {
+        readings: vec![shown],
+        ..Mail::default()
+    };
+    update(&mut state, Message::Mail(mail), clock::now());
+    let all = state.data.rebalances.value.unwrap();
+    let version = all.into_iter().find(|it| it.name == name).unwrap().version;
+    let target = |version: Option<&str>| Target::Rebalance {
+        name: name.clone(),
+        version: version.map(str::to_owned),
+    };
+    let done = async |deed, version: Option<&str>| {
+        let command = command(deed, target(version));
+        started.commands.send(command).await.unwrap();
+        outcome(&started.mailbox).await.result
+    };
+    // What was shown is not what is there.
+    let stale = done(Deed::Approve, Some("1")).await.unwrap_err();
+    assert!(
+        stale.what.contains("has changed since it was shown"),
+        "{stale:?}"
+    );
+    assert!(!api.get(&name).await.unwrap().spec.approve);
+    let nothing = done(Deed::Stop, None).await.unwrap_err();
+    assert!(nothing.what.contains("nothing to stop"), "{nothing:?}");
+    done(Deed::Approve, version.as_deref()).await.unwrap();
+    assert!(api.get(&name).await.unwrap().spec.approve);
+    say(&api, &name, "Rebalancing").await;
+    done(Deed::Stop, None).await.unwrap();
+    assert!(api.get(&name).await.unwrap().spec.stop);
+    say(&api, &name, "Stopped").await;
+    done(Deed::Resume, None).await.unwrap();
+    let spec = api.get(&name).await.unwrap().spec;
+    assert!(spec.approve && !spec.stop);
+    api.delete(&name, &DeleteParams::default()).await.unwrap();
 }

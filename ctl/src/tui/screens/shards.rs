@@ -72,9 +72,7 @@ pub(super) fn header(state: &State) -> Vec<Line<'static>> {
             lines.extend(dead.take(NODES_MAX).map(|node| named(state, node)));
         }
     }
-    // People look for it here.
-    let text = "ticketctl rebalance plan, approve, stop, resume, status";
-    lines.push(super::field(state, "rebalance", text));
+    lines.extend(super::rebalances::under_way(state));
     lines
 }
 

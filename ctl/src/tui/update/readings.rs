@@ -48,6 +48,7 @@ fn read(state: &mut State, reading: Reading) {
         }
         Answer::Shards(shards) => state.data.shards.take(shards, at),
         Answer::Lag(lag) => state.data.lag.take(lag, at),
+        Answer::Rebalances(rebalances) => state.data.rebalances.take(rebalances, at),
         Answer::Stock(_) | Answer::Warmup(_) | Answer::Orders(..) | Answer::Order(_) => {}
     }
 }

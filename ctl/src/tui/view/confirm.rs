@@ -31,16 +31,23 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, confirm: &C
     let inner = block.inner(place);
     frame.render_widget(Clear, place);
     frame.render_widget(block, place);
-    let lines = vec![
-        Line::styled(format!("{}?", confirm.command), state.theme.title()),
-        Line::raw(confirm.command.deed.consequence()),
+    let command = &confirm.command;
+    let mut lines = vec![
+        Line::styled(format!("{command}?"), state.theme.title()),
+        Line::raw(command.deed.consequence()),
         Line::default(),
-        Line::from(vec![
-            Span::raw("type the event's name, "),
-            Span::styled(confirm.name.clone(), state.theme.key()),
-            Span::raw(", and press enter:"),
-        ]),
     ];
+    if !command.deed.does_hurt() {
+        lines.push(Line::raw("press enter to do it, esc to leave it"));
+        frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inner);
+        return;
+    }
+    let (noun, name) = command.target.typed();
+    lines.push(Line::from(vec![
+        Span::raw(format!("type the {noun}'s name, ")),
+        Span::styled(name.to_owned(), state.theme.key()),
+        Span::raw(", and press enter:"),
+    ]));
     let lines_used = u16::try_from(lines.len()).unwrap_or(0);
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inner);
     let line = Rect::new(inner.x, inner.y + lines_used + 1, inner.width, 1).intersection(inner);

@@ -47,7 +47,7 @@ fn help(action: Action) -> String {
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, top: u16) {
     let block = Block::bordered().title(format!(
-        " keys of {}   * needs --write and the role manager ",
+        " keys of {}   * needs --write and a role that may ",
         state.screen().title()
     ));
     let inner = block.inner(area);

@@ -1,8 +1,10 @@
 //! Answers of the admin API, in its own form, as they lie in `answers/`.
 
 use jiff::Timestamp;
+use kube::api::DynamicObject;
 use serde::de::DeserializeOwned;
 use ticket_admin::{EventView, LagEntry, List, OrderView, StockView};
+use ticketctl::rebalance::Rebalance;
 use ticketctl::tui::reading::{Answer, Reading, Topic};
 
 /// When the sale was looked at.
@@ -73,4 +75,11 @@ pub(crate) fn order() -> Reading {
 pub(crate) fn lag() -> Reading {
     let list: List<LagEntry> = answer!("lag");
     reading(Topic::Lag, Answer::Lag(list.items))
+}
+
+/// One that waits for approval, one under way, one that has failed.
+pub(crate) fn rebalances() -> Reading {
+    let objects: Vec<DynamicObject> = answer!("rebalances");
+    let rebalances = objects.iter().map(Rebalance::of).collect();
+    reading(Topic::Rebalances, Answer::Rebalances(rebalances))
 }

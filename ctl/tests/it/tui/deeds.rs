@@ -1,7 +1,7 @@
 //! What changes something: who may, what is asked before, and how the outcome is told.
 
 use ticketctl::tui::action::{Deed, Place};
-use ticketctl::tui::reading::{Command, Outcome, Trouble};
+use ticketctl::tui::reading::{Command, Outcome, Target, Trouble};
 
 use super::answers;
 use super::stage::{Stage, Step};
@@ -14,8 +14,7 @@ fn warmup(role: &str) -> Stage {
 fn lock() -> Command {
     Command {
         deed: Deed::Lock,
-        event: "default.coldplay".to_owned(),
-        order: None,
+        target: Target::Event("default.coldplay".to_owned()),
     }
 }
 
@@ -115,10 +114,11 @@ async fn a_deed_on_an_order_is_about_the_one_under_the_cursor() {
     let [command] = played.sent.as_slice() else {
         panic!("{:?}", played.sent)
     };
-    assert_eq!(
-        (command.deed, &command.order),
-        (Deed::Refund, &under_cursor)
-    );
+    let target = Target::Order {
+        id: under_cursor.unwrap(),
+        event: "default.coldplay".to_owned(),
+    };
+    assert_eq!((command.deed, &command.target), (Deed::Refund, &target));
     let text = orders().keys("/nobody<enter>c").screen().await;
     assert!(text.contains("no order is under the cursor"), "{text}");
 }
@@ -136,4 +136,62 @@ async fn no_more_commands_are_sent_than_can_be_under_way() {
         "{}",
         played.text()
     );
+}
+
+/// A sale's cluster, with a plan that waits for approval.
+fn ledger(place: Place) -> Stage {
+    Stage::new(place, Some("default.coldplay")).write().read([
+        answers::access("viewer"),
+        answers::shards(),
+        answers::rebalances(),
+    ])
+}
+
+#[tokio::test]
+async fn a_rebalance_is_planned_without_a_name_and_begins_with_one() {
+    let node = || "postgres-worker-1:5432".to_owned();
+    for (keys, target) in [
+        ("b<enter>", Target::Ledger),
+        ("d<enter>", Target::Node(node())),
+        (
+            "p<enter>",
+            Target::Pin {
+                event: "default.coldplay".to_owned(),
+                node: node(),
+            },
+        ),
+    ] {
+        let played = ledger(Place::Shards).keys(keys).play().await;
+        let [command] = played.sent.as_slice() else {
+            panic!("{keys}: {:?}: {}", played.sent, played.text())
+        };
+        assert_eq!(command.target, target, "{keys}");
+    }
+    let left = ledger(Place::Shards).keys("d<esc>").play().await;
+    assert!(left.sent.is_empty());
+
+    let proposed = Target::Rebalance {
+        name: "drain-x7k2p".to_owned(),
+        version: Some("41".to_owned()),
+    };
+    for keys in ["a<enter>", "adrain<enter>", "adrain-x7k2p<esc>"] {
+        let played = ledger(Place::Rebalances).keys(keys).play().await;
+        assert!(played.sent.is_empty(), "{keys}");
+    }
+    // From the list, and from the plan itself.
+    for keys in ["adrain-x7k2p<enter>", "<enter>adrain-x7k2p<enter>"] {
+        let played = ledger(Place::Rebalances).keys(keys).play().await;
+        let [command] = played.sent.as_slice() else {
+            panic!("{keys}: {:?}: {}", played.sent, played.text())
+        };
+        let expected = (Deed::Approve, &proposed);
+        assert_eq!((command.deed, &command.target), expected, "{keys}");
+    }
+    // A stop must not have to wait for typing.
+    let played = ledger(Place::Rebalances).keys("s<enter>").play().await;
+    assert_eq!(played.sent.len(), 1);
+    assert_eq!(played.sent[0].deed, Deed::Stop);
+    let none = Stage::new(Place::Rebalances, None).write();
+    let text = none.keys("s").screen().await;
+    assert!(text.contains("no rebalance is under the cursor"), "{text}");
 }

@@ -22,11 +22,21 @@ fn sale(place: Place) -> Stage {
 /// Each view with what leads to it.
 fn views() -> Vec<(&'static str, Stage)> {
     let orders = || sale(Place::Orders).read([answers::orders()]);
+    let rebalances = || sale(Place::Rebalances).read([answers::rebalances()]);
     vec![
         ("events", sale(Place::Events)),
         ("stock", sale(Place::Stock)),
         ("stock-shards", sale(Place::Stock).keys("<enter>")),
-        ("shards", sale(Place::Shards).read([answers::shards()])),
+        (
+            "shards",
+            sale(Place::Shards).read([answers::shards(), answers::rebalances()]),
+        ),
+        ("rebalances", rebalances()),
+        ("rebalance", rebalances().keys("j<enter>")),
+        (
+            "rebalance-approve",
+            rebalances().write().keys("<enter>adrain"),
+        ),
         ("warmup", sale(Place::Warmup)),
         (
             "warmup-locked",

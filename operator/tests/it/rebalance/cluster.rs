@@ -156,6 +156,14 @@ impl Stage {
 
 /// A server of one's own, for tests that kill it.
 pub(super) async fn own(name: &str) -> Option<(ticket_testkit::PostgresServer, Stage)> {
+    own_without(name, &[]).await
+}
+
+/// The same; the workers at these places run, and the ledger does not know of them.
+pub(super) async fn own_without(
+    name: &str,
+    unknown: &[usize],
+) -> Option<(ticket_testkit::PostgresServer, Stage)> {
     use ticket_testkit::{Citus, PostgresServer, StartOptions};
     shared().await;
     let options = StartOptions::own(name).unwrap();
@@ -167,6 +175,14 @@ pub(super) async fn own(name: &str) -> Option<(ticket_testkit::PostgresServer, S
         return None;
     }
     let url = server.create_database("ledger").await.unwrap();
+    let mut sql = PgConnection::connect(&url).await.unwrap();
+    for at in unknown {
+        sqlx::query("SELECT citus_remove_node('127.0.0.1', $1)")
+            .bind(i32::from(server.workers()[*at].port()))
+            .execute(&mut sql)
+            .await
+            .unwrap();
+    }
     let config = ticket_ledger::LedgerConfig::new(&url.as_str().into());
     ticket_ledger::Ledger::connect(&config)
         .unwrap()

@@ -22,8 +22,7 @@ const BATCH_ORDERS: u128 = 50;
 /// Between two tries of a batch that did not go through, as a processor waits.
 const RETRY_WAIT: Duration = Duration::from_millis(10);
 
-/// Longest wait of a stock shard's buyers. Seen on two cores: 0.2 s, and in another run 1.1 s on all stock shards alike, of which
-/// the cause is not found yet.
+/// Longest wait of a stock shard's buyers.
 const STALL_MAX: Duration = Duration::from_secs(1);
 
 /// What one stock shard's seller saw.

@@ -1,6 +1,6 @@
 //! Moving Citus shards: done, done before, not true any more, stopped, out of time; and never on plain `PostgreSQL`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ticket_core::{ErrorClass, StockShardId};
 use ticket_ledger::{LedgerError, Moved, Placement, ShardMove, Transfer};
@@ -10,11 +10,15 @@ use crate::fixture::{TestLedger, batch, on_both, place, second};
 on_both!(
     alone: a_shard_moves_with_its_orders_and_is_known_by_its_hashes,
     a_move_that_is_broken_off_leaves_the_shard_where_it_was,
+    calls_find_a_moved_shard_although_nothing_fails,
     a_node_that_is_closed_takes_nothing_new,
 );
 
 /// Far longer than any of these takes.
 const LIMIT: Duration = Duration::from_mins(1);
+
+/// Age of a route (10 s), and as long again for the question on a busy machine.
+const ROUTE_AGE_MAX: Duration = Duration::from_secs(20);
 
 /// Whether there is something to move; on plain `PostgreSQL` everything says what it needs.
 async fn is_distributed(db: &TestLedger) -> bool {
@@ -191,6 +195,34 @@ async fn a_move_that_is_broken_off_leaves_the_shard_where_it_was(db: TestLedger)
     assert_eq!(db.ledger.clean_up_moves().await.unwrap(), 0);
     let done = db.ledger.move_shard(&wish, std::future::pending()).await;
     assert!(matches!(done.unwrap(), Moved::Now { .. }));
+}
+
+async fn calls_find_a_moved_shard_although_nothing_fails(db: TestLedger) {
+    if !is_distributed(&db).await {
+        return;
+    }
+    let (_, stays) = db.shard(100).await;
+    let to = holder(&db, stays).await.node;
+    let (goes, held) = loop {
+        let (_, shard) = db.shard(100).await;
+        let held = holder(&db, shard).await;
+        if held.node != to {
+            break (shard, held);
+        }
+    };
+    let shards = [stays, goes];
+    assert_eq!(db.ledger.by_node(&shards).await.unwrap().len(), 2);
+    let wish = wish(&held, &to, Transfer::BlockWrites);
+    let done = db.ledger.move_shard(&wish, std::future::pending()).await;
+    assert!(matches!(done.unwrap(), Moved::Now { .. }));
+    // The old worker passes the orders on, so that no error tells.
+    let orders = (1..=20).map(|number| place(goes, number, 2)).collect();
+    db.ledger.apply(&batch(goes, orders, vec![])).await.unwrap();
+    let began = Instant::now();
+    while db.ledger.by_node(&shards).await.unwrap().len() > 1 {
+        assert!(began.elapsed() < ROUTE_AGE_MAX);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn a_node_that_is_closed_takes_nothing_new(db: TestLedger) {
