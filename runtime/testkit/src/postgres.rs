@@ -298,6 +298,9 @@ impl NodeSpec {
                     // Else it makes certificates, and looks for client certificates in home directories.
                     "citus.node_conninfo=sslmode=disable",
                     "citus.enable_statistics_collection=off",
+                    // Up to PostgreSQL 15 a server starts one follower of changes in this time, so that at its default of 5 s
+                    // every move but the first would wait for it.
+                    "wal_retrieve_retry_interval=100ms",
                     // Its default of two hours would hide a move that cannot end.
                     "citus.logical_replication_timeout=90s",
                 ]
