@@ -21,10 +21,15 @@ struct Function {
     delegated_by: Option<&'static str>,
 }
 
-const FUNCTIONS: [Function; 5] = [
+const FUNCTIONS: [Function; 6] = [
     Function {
         signature: "order_next(smallint,smallint)",
         definition: include_str!("../functions/order_next.sql"),
+        delegated_by: None,
+    },
+    Function {
+        signature: "orders_shard(bigint)",
+        definition: include_str!("../functions/orders_shard.sql"),
         delegated_by: None,
     },
     Function {

@@ -22,7 +22,7 @@ const ROUTES_MAX: usize = 16_384;
 
 /// How often the routes in use are asked for anew, all with one question and beside the calls: so long after a move the calls of
 /// a stock shard may pass its old worker.
-const REFRESH_EVERY: Duration = Duration::from_secs(10);
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
 
 /// How long calls take the way over the coordinator after a worker could not be reached: it may be down, or reachable from
 /// the coordinator only, and finding out costs as long as a connection may take.

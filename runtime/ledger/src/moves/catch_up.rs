@@ -37,24 +37,38 @@ pub(super) async fn listen_no_more(
     none.execute(connection).await.map(drop)
 }
 
+/// Something in every worker's log: a worker that nobody else writes to tells its followers how far they are only once in ten
+/// seconds (`wal_receiver_status_interval`), and a move waits for that with its writers.
+const STIR: &str = "SELECT run_command_on_workers(format('SELECT pg_logical_emit_message(true, ''ticket'', %L)', $1::text))";
+
+/// How often something is written: so much longer at most a quiet worker's shard takes.
+const STIR_EVERY: Duration = Duration::from_millis(100);
+
 impl Ledger {
     /// Wakes the mover whose process on the server is `pid`, for as long as it is asked to. It may fail: then Citus looks once
     /// a second.
     pub(super) async fn keep_awake(&self, pid: i32) -> Infallible {
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        tokio::select! {
+            never = self.again_and_again(LOOK_EVERY, WAKE, pid) => never,
+            never = self.again_and_again(STIR_EVERY, STIR, pid) => never,
+        }
+    }
+
+    async fn again_and_again(&self, period: Duration, what: &'static str, pid: i32) -> Infallible {
+        let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.wake(pid).await {
+            if let Err(error) = self.tell(what, pid).await {
                 debug!(%error, "a move was not woken");
             }
         }
     }
 
-    async fn wake(&self, pid: i32) -> Result<()> {
+    async fn tell(&self, what: &'static str, pid: i32) -> Result<()> {
         let mut connection = self.acquire().await?;
-        let woken = sqlx::query(WAKE).bind(pid).execute(&mut *connection).await;
-        woken.map(drop).map_err(|cause| LedgerError::Write {
+        let told = sqlx::query(what).bind(pid).execute(&mut *connection).await;
+        told.map(drop).map_err(|cause| LedgerError::Write {
             what: "a move's wake-up",
             cause,
         })

@@ -22,13 +22,17 @@ async fn citus() -> Option<TestLedger> {
     db
 }
 
-/// Leases lanes to an event and splits them off, as the operator does: again while others are in the way.
+/// Leases lanes to an event and splits them off, as the operator does: again while others are in the way, or while connections
+/// learn that their server has died.
 async fn isolated(ledger: &Ledger, event: EventId, lanes: usize) -> usize {
     let until = Instant::now() + Duration::from_mins(1);
+    let round = async || {
+        let seen = ledger.lanes(event).await?.len();
+        ledger.lease_lanes(event, seen, lanes).await?;
+        ledger.split_lanes(event).await
+    };
     loop {
-        let seen = ledger.lanes(event).await.unwrap().len();
-        ledger.lease_lanes(event, seen, lanes).await.unwrap();
-        match ledger.split_lanes(event).await {
+        match round().await {
             Ok(LaneSplit::Alone { splits }) => return splits,
             Ok(LaneSplit::GivenUp { .. }) => {}
             Err(error) => assert_eq!(error.class(), ErrorClass::Retry, "{error:?}"),

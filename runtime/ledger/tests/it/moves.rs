@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::Connection as _;
 use ticket_core::{ErrorClass, StockShardId};
 use ticket_ledger::{LedgerError, Moved, Placement, ShardMove, Transfer};
 
@@ -11,14 +12,15 @@ on_both!(
     alone: a_shard_moves_with_its_orders_and_is_known_by_its_hashes,
     a_move_that_is_broken_off_leaves_the_shard_where_it_was,
     calls_find_a_moved_shard_although_nothing_fails,
+    a_batch_waits_for_the_move_of_its_own_shard_only,
     a_node_that_is_closed_takes_nothing_new,
 );
 
 /// Far longer than any of these takes.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Age of a route (10 s), and as long again for the question on a busy machine.
-const ROUTE_AGE_MAX: Duration = Duration::from_secs(20);
+/// Age of a route (2 s), and time for the question on a busy machine.
+const ROUTE_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// Whether there is something to move; on plain `PostgreSQL` everything says what it needs.
 async fn is_distributed(db: &TestLedger) -> bool {
@@ -223,6 +225,41 @@ async fn calls_find_a_moved_shard_although_nothing_fails(db: TestLedger) {
         assert!(began.elapsed() < ROUTE_AGE_MAX);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+async fn a_batch_waits_for_the_move_of_its_own_shard_only(db: TestLedger) {
+    if !is_distributed(&db).await {
+        return;
+    }
+    let (event, shard) = db.shard(100).await;
+    let held = holder(&db, shard).await;
+    let mut sql = db.sql().await;
+    let others: Vec<i64> = sqlx::query_scalar(
+        "SELECT shardid FROM pg_dist_shard WHERE shardminvalue::integer <> $1 \
+         AND logicalrelid IN ('stock_shards'::regclass, 'orders'::regclass)",
+    )
+    .bind(held.low)
+    .fetch_all(&mut sql)
+    .await
+    .unwrap();
+    assert!(others.len() > 2, "{others:?}");
+    // As a move of all of them would at its cutover.
+    let (host, port) = held.node.split_once(':').unwrap();
+    let options: sqlx::postgres::PgConnectOptions = db.url.parse().unwrap();
+    let options = options.host(host).port(port.parse().unwrap());
+    let mut worker = sqlx::PgConnection::connect_with(&options).await.unwrap();
+    let mut moving = worker.begin().await.unwrap();
+    sqlx::query("SELECT lock_shard_metadata(7, $1)")
+        .bind(&others)
+        .execute(&mut *moving)
+        .await
+        .unwrap();
+    let orders = (1..=20).map(|number| place(shard, number, 2)).collect();
+    let applied = db.ledger.apply(&batch(shard, orders, vec![])).await;
+    assert_eq!(applied.unwrap().places.len(), 20);
+    let orders = db.ledger.event_orders(event, None, 100).await.unwrap();
+    assert_eq!(orders.len(), 20);
+    moving.rollback().await.unwrap();
 }
 
 async fn a_node_that_is_closed_takes_nothing_new(db: TestLedger) {
