@@ -124,16 +124,12 @@ pub(super) fn header(state: &State, name: &str) -> Vec<Line<'static>> {
     if let Some(progress) = status.progress.filter(|it| it.total > 0) {
         let left = left_s(state, rebalance);
         let left = left.map(|left| format!(", done in about {}", span(left)));
-        let text = format!(
-            "{} {} of {} moves, {} of {}{}",
-            bar(progress.done, progress.total),
-            progress.done,
-            progress.total,
-            binary(progress.bytes_done),
-            binary(progress.bytes),
-            left.unwrap_or_default(),
-        );
-        lines.push(super::field(state, "progress", text));
+        let (done, total) = (progress.done, progress.total);
+        let bar = bar(done, total);
+        let text = format!("{bar} {done} of {total}{}", left.unwrap_or_default());
+        lines.push(super::field(state, "moves", text));
+        let (done, all) = (binary(progress.bytes_done), binary(progress.bytes));
+        lines.push(super::field(state, "copied", format!("{done} of {all}")));
     }
     lines.extend(status.expected_stall_ms.map(|ms| {
         let text = format!("writers of a shard wait about {ms} ms while it is moved");

@@ -85,7 +85,7 @@ fn named(state: &State, node: &NodeView) -> Line<'static> {
     let bytes = node.bytes.map_or_else(|| "-".to_owned(), binary);
     Line::from(vec![
         Span::styled(format!("{:<12} ", "node"), state.theme.dim()),
-        Span::raw(format!("{:<20} {:<11} ", node.name, node.role)),
+        Span::raw(format!("{:<24} {:<11} ", node.name, node.role)),
         Span::styled(format!("{word:<15} "), style),
         Span::raw(bytes),
     ])
