@@ -181,13 +181,13 @@ async fn within<T>(
 }
 
 async fn answer(clients: &Clients, ask: &Ask) -> Result<Answer, Failure> {
-    let admin = clients.admin().await?;
+    let admin = || clients.admin();
     Ok(match ask {
-        Ask::Access => Answer::Access(admin.dependencies().await?),
-        Ask::Events => Answer::Events(admin.events().await?.items),
-        Ask::Stock { event } => Answer::Stock(admin.stock(event).await?),
-        Ask::Shards => Answer::Shards(admin.shards().await?),
-        Ask::Warmup { event } => Answer::Warmup(admin.warmup(event).await?),
+        Ask::Access => Answer::Access(admin().await?.dependencies().await?),
+        Ask::Events => Answer::Events(admin().await?.events().await?.items),
+        Ask::Stock { event } => Answer::Stock(admin().await?.stock(event).await?),
+        Ask::Shards => Answer::Shards(admin().await?.shards().await?),
+        Ask::Warmup { event } => Answer::Warmup(admin().await?.warmup(event).await?),
         Ask::Orders {
             event,
             cursor,
@@ -198,10 +198,10 @@ async fn answer(clients: &Clients, ask: &Ask) -> Result<Answer, Failure> {
                 cursor: cursor.clone(),
                 ..OrdersQuery::default()
             };
-            Answer::Orders(event.clone(), admin.orders(event, &query).await?)
+            Answer::Orders(event.clone(), admin().await?.orders(event, &query).await?)
         }
-        Ask::Order { id } => Answer::Order(Box::new(admin.order(id).await?)),
-        Ask::Lag => Answer::Lag(admin.lag().await?.items),
+        Ask::Order { id } => Answer::Order(Box::new(admin().await?.order(id).await?)),
+        Ask::Lag => Answer::Lag(admin().await?.lag().await?.items),
         Ask::Rebalances => Answer::Rebalances(rebalances::all(clients).await?),
     })
 }

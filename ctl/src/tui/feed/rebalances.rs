@@ -60,7 +60,7 @@ pub(super) async fn plan(clients: &Clients, target: &Target) -> Result<String, F
             let bytes = planned.status.progress.unwrap_or_default().bytes;
             let (moves, bytes) = (planned.status.moves.len(), binary(bytes));
             Ok(format!(
-                "{name} has {moves} moves ({bytes}) and waits for approval"
+                "{name} waits for approval: moves: {moves}, {bytes}"
             ))
         }
     }

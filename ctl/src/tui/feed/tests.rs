@@ -17,7 +17,7 @@ use super::super::action::Place;
 use super::super::context::Context;
 use super::super::event_loop::{Desk, Input, run};
 use super::super::key::Key;
-use super::super::mailbox::{COMMANDS_MAX, Mail};
+use super::super::mailbox::COMMANDS_MAX;
 use super::super::state::State;
 use super::super::update::{Message, update};
 use super::super::wanted::wanted;
@@ -285,18 +285,15 @@ async fn a_rebalance_is_planned_approved_stopped_and_resumed_from_the_cockpit() 
     say(&api, &name, "Proposed").await;
     let planned = outcome(&started.mailbox).await;
     assert_eq!(planned.command, plan);
-    let expected = format!("{name} has 1 moves (2.0 KiB) and waits for approval");
+    let expected = format!("{name} waits for approval: moves: 1, 2.0 KiB");
     assert_eq!(planned.result, Ok(expected));
 
-    let mut state = state(Place::Rebalances);
+    let state = state(Place::Rebalances);
     started.wanted.send_replace(wanted(&state));
     let shown = next(&started.mailbox, Topic::Rebalances).await;
-    let mail = Mail {
-        readings: vec![shown],
-        ..Mail::default()
+    let Answer::Rebalances(all) = shown.result.unwrap() else {
+        panic!("another answer");
     };
-    update(&mut state, Message::Mail(mail), clock::now());
-    let all = state.data.rebalances.value.unwrap();
     let version = all.into_iter().find(|it| it.name == name).unwrap().version;
     let target = |version: Option<&str>| Target::Rebalance {
         name: name.clone(),
