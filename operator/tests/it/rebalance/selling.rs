@@ -8,10 +8,13 @@ use ticket_core::{
 };
 use ticket_crds::RebalancePhase;
 use ticket_ledger::{Ledger, LedgerConfig, PlaceOutcome, ShardBatch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::cluster::{self, CAPACITY};
+use super::stage::Stage;
+use crate::world::until;
 
 /// Stock shards that sell and move.
 const SHARDS: usize = 8;
@@ -118,11 +121,34 @@ impl Sold {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
-    let Some(stage) = cluster::stage().await else {
-        return;
-    };
+/// Both books agree, what was answered and what stands in the ledger, and all of it stands on `node`.
+async fn books_agree(stage: &Stage, event: EventId, node: &str, all: &[Sold]) {
+    let stock = stage.world.ledger.stock(event).await.unwrap();
+    let mut sql = stage.sql().await;
+    for sold in all {
+        let shard = stock.iter().find(|it| it.id == sold.shard).unwrap();
+        let counts = shard.counts;
+        assert_eq!(counts.held, sold.reserved);
+        assert_eq!(counts.capacity, i64::from(CAPACITY));
+        assert!(counts.is_conserved(), "{counts:?}");
+        let (orders, reserved): (i64, i64) = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE state = $2) FROM orders WHERE stock_shard_id = $1",
+        )
+        .bind(sold.shard.get())
+        .bind(State::Reserved.number())
+        .fetch_one(&mut sql)
+        .await
+        .unwrap();
+        assert_eq!(
+            (u128::try_from(orders).unwrap(), reserved),
+            (sold.orders, sold.reserved)
+        );
+        assert_eq!(shard.node, node);
+    }
+}
+
+/// Eight stock shards on the first worker, and everybody sells from them until `stop`.
+async fn sellers(stage: &Stage, stop: &CancellationToken) -> (EventId, Vec<JoinHandle<Sold>>) {
     let event = stage.event("live", SHARDS, true).await;
     let workers = stage.workers().await;
     stage.skew(&workers[0]).await;
@@ -131,13 +157,29 @@ async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
         ..LedgerConfig::new(&stage.world.database_url.as_str().into())
     };
     let ledger = Ledger::connect(&config).unwrap();
-    let stop = CancellationToken::new();
-    let sellers: Vec<_> = stage
-        .shard_ids(event)
-        .await
-        .into_iter()
+    let shards = stage.shard_ids(event).await.into_iter();
+    let sellers = shards
         .map(|shard| tokio::spawn(sell(ledger.clone(), event, shard, stop.clone())))
         .collect();
+    (event, sellers)
+}
+
+async fn all_sold(sellers: Vec<JoinHandle<Sold>>) -> Vec<Sold> {
+    let mut all = Vec::new();
+    for seller in sellers {
+        all.push(seller.await.unwrap());
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
+    let Some(stage) = cluster::stage().await else {
+        return;
+    };
+    let stop = CancellationToken::new();
+    let (event, sellers) = sellers(&stage, &stop).await;
+    let workers = stage.workers().await;
 
     let operator = stage.start();
     let events = [format!("{}/live", stage.world.namespace)];
@@ -157,39 +199,10 @@ async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
     tokio::time::sleep(quiet).await;
     let ended = Instant::now();
     stop.cancel();
-    let mut all = Vec::new();
-    for seller in sellers {
-        all.push(seller.await.unwrap());
-    }
+    let all = all_sold(sellers).await;
     operator.stop().await;
 
-    // Both books agree: what was answered, and what stands in the ledger.
-    let stock = stage.world.ledger.stock(event).await.unwrap();
-    let mut sql = stage.sql().await;
-    for sold in &all {
-        let shard = stock.iter().find(|it| it.id == sold.shard).unwrap();
-        let counts = shard.counts;
-        assert_eq!(counts.held, sold.reserved);
-        assert_eq!(counts.capacity, i64::from(CAPACITY));
-        assert_eq!(
-            counts.capacity,
-            counts.available + counts.held + counts.sold
-        );
-        assert!(counts.available >= 0);
-        let (orders, reserved): (i64, i64) = sqlx::query_as(
-            "SELECT count(*), count(*) FILTER (WHERE state = $2) FROM orders WHERE stock_shard_id = $1",
-        )
-        .bind(sold.shard.get())
-        .bind(State::Reserved.number())
-        .fetch_one(&mut sql)
-        .await
-        .unwrap();
-        assert_eq!(
-            (u128::try_from(orders).unwrap(), reserved),
-            (sold.orders, sold.reserved)
-        );
-        assert_eq!(shard.node, workers[1]);
-    }
+    books_agree(&stage, event, &workers[1], &all).await;
 
     let rate = |from: Instant, to: Instant| {
         let calls: usize = all.iter().map(|sold| sold.calls_between(from, to)).sum();
@@ -208,6 +221,56 @@ async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
     );
     let longest = waits.last().unwrap();
     assert!(*longest < STALL_MAX, "{waits:?}");
+    stage.assert_clean().await;
+    stage.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_when_nodes_die_while_shards_are_sold_from_and_move() {
+    let Some((mut server, stage)) = cluster::own("rebalance-selling").await else {
+        return;
+    };
+    let stop = CancellationToken::new();
+    let (event, sellers) = sellers(&stage, &stop).await;
+    let workers = stage.workers().await;
+    let operator = stage.start();
+    let events = [format!("{}/live", stage.world.namespace)];
+    let spec = json!({
+        "mode": "PinEvents", "node": workers[1], "events": events, "force": true,
+    });
+    stage.create("pin", spec).await;
+    stage.phase("pin", RebalancePhase::Proposed).await;
+    stage.change("pin", json!({ "approve": true })).await;
+    let is_done = |moves| {
+        move |status: &ticket_crds::RebalanceStatus| {
+            status.progress.is_some_and(|it| it.done >= moves)
+        }
+    };
+    stage.status("pin", "a shard has moved", is_done(1)).await;
+    server.worker_mut(1).unwrap().kill().await.unwrap();
+    stage
+        .status("pin", "it says what it waits for", |status| {
+            status.last_error.is_some()
+        })
+        .await;
+    server.restart().await.unwrap();
+    stage.status("pin", "more have moved", is_done(3)).await;
+    server.kill().await.unwrap();
+    until("it is said", async || {
+        let error = stage.get("pin").await.status?.last_error?;
+        (error.code == "ledger-unreachable" || error.code == "move-failed").then_some(())
+    })
+    .await;
+    server.restart().await.unwrap();
+    stage.phase("pin", RebalancePhase::Completed).await;
+    stop.cancel();
+    let all = all_sold(sellers).await;
+    operator.stop().await;
+    books_agree(&stage, event, &workers[1], &all).await;
+    let orders: u128 = all.iter().map(|sold| sold.orders).sum();
+    let retries: u32 = all.iter().map(|sold| sold.retries).sum();
+    eprintln!("{orders} orders through two deaths, {retries} batches came again");
+    assert!(retries > 0);
     stage.assert_clean().await;
     stage.clear().await;
 }
