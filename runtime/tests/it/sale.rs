@@ -276,7 +276,7 @@ impl Sale {
     pub(crate) async fn hold_ledger(&self) -> sqlx::PgConnection {
         use sqlx::Connection;
         let mut database = sqlx::PgConnection::connect(&self.database).await.unwrap();
-        let hold = "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE";
+        let hold = "BEGIN; LOCK TABLE stock_shards, orders IN ACCESS EXCLUSIVE MODE";
         sqlx::raw_sql(hold).execute(&mut database).await.unwrap();
         database
     }
