@@ -35,6 +35,7 @@ use refunds::Refund;
 use webhooks::Outbox;
 
 pub use faults::{Faults, FaultsView, LATE_MS_MAX, Spoiled};
+pub use intents::BANK_TRANSFER;
 pub use webhooks::{DELIVERIES_AT_ONCE_MAX, WEBHOOK_ATTEMPTS_MAX, WEBHOOKS_PENDING_MAX};
 
 /// Payments that the sandbox remembers, about 0.5 KB each. One more is refused with 503: forgetting old ones would make

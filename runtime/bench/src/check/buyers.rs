@@ -88,7 +88,7 @@ fn wrong_end(order: &Acknowledged, is_news_sure: bool) -> Option<&'static str> {
             (is_failed || is_expired, "its payment was blocked as fraud")
         }
         Deed::PaidThenCancelled => {
-            // The news of the money was there first, or the order expired first and the money claimed its tickets.
+            // The news of the money was there first: before the wish, or before an order that had expired was cancelled.
             let is_paid = is_late && end == State::Paid;
             (
                 end == State::Refunded || is_paid,

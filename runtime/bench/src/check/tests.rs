@@ -480,6 +480,12 @@ fn an_order_that_was_cancelled_while_its_money_came_must_get_it_back() {
         let lie = |evidence: &mut Evidence| cancelled(evidence, state);
         assert_eq!(after(lie), ["money and tickets agree"], "{state}");
     }
+    // A wish that came late may stand behind the news of the money.
+    let second = |evidence: &mut Evidence| {
+        cancelled(evidence, State::Paid);
+        order_of(evidence, 0).was_in_time = false;
+    };
+    assert_eq!(after(second), [""; 0]);
 }
 
 #[test]

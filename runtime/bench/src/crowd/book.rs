@@ -82,7 +82,8 @@ pub struct Acknowledged {
     pub last_reason: Option<Reason>,
     /// What the buyer did about it.
     pub deed: Deed,
-    /// The buyer had done that while the hold was certain to last: what was done must count.
+    /// The buyer had done that while the hold was certain to last, and had cancelled before the news of the money could be there:
+    /// what was done must count.
     pub was_in_time: bool,
 }
 

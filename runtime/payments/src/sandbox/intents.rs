@@ -20,7 +20,7 @@ use crate::stripe::objects::{
 const AMOUNT_MINOR_MAX: i64 = 999_999_999_999;
 
 /// How long a bank transfer is on its way. Source: CONTRACT section 2.
-const BANK_TRANSFER: Duration = Duration::from_secs(2);
+pub const BANK_TRANSFER: Duration = Duration::from_secs(2);
 
 /// Webhooks that one confirmation may cause.
 const CONFIRM_EVENTS: u32 = 2;
