@@ -305,10 +305,10 @@ async fn a_rebalance_is_planned_approved_stopped_and_resumed_from_the_cockpit() 
         outcome(&started.mailbox).await.result
     };
     // What was shown is not what is there.
-    let stale = done(Deed::Approve, Some("1")).await.unwrap_err();
+    let outdated = done(Deed::Approve, Some("1")).await.unwrap_err();
     assert!(
-        stale.what.contains("has changed since it was shown"),
-        "{stale:?}"
+        outdated.what.contains("has changed since it was shown"),
+        "{outdated:?}"
     );
     assert!(!api.get(&name).await.unwrap().spec.approve);
     let nothing = done(Deed::Stop, None).await.unwrap_err();

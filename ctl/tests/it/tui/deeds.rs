@@ -191,7 +191,7 @@ async fn a_rebalance_is_planned_without_a_name_and_begins_with_one() {
     let played = ledger(Place::Rebalances).keys("s<enter>").play().await;
     assert_eq!(played.sent.len(), 1);
     assert_eq!(played.sent[0].deed, Deed::Stop);
-    let none = Stage::new(Place::Rebalances, None).write();
-    let text = none.keys("s").screen().await;
+    let empty = Stage::new(Place::Rebalances, None).write();
+    let text = empty.keys("s").screen().await;
     assert!(text.contains("no rebalance is under the cursor"), "{text}");
 }
