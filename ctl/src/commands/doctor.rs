@@ -26,10 +26,10 @@ pub(crate) async fn run(clients: &Clients, output: &mut Output<'_>) -> Ended {
         for finding in &findings {
             output.graded(
                 finding.level,
-                &format!("{:<18} {}", finding.check, finding.detail),
+                &format!("{:<20} {}", finding.check, finding.detail),
             )?;
             if let Some(next) = &finding.next {
-                output.text(&format!("      {:<18} next: {next}", ""))?;
+                output.text(&format!("      {:<20} next: {next}", ""))?;
             }
         }
     } else {

@@ -91,7 +91,10 @@ pub(super) fn conclude(
     status.progress = Some(progress(&status.moves));
     if let Some(mode) = mode {
         let wanted = object.spec.transfer_mode;
-        let stalls = status.moves.iter().map(|one| {
+        // Nobody writes to a shard without stock.
+        let felt = status.moves.iter();
+        let felt = felt.filter(|one| !one.stock_shard_ids.is_empty());
+        let stalls = felt.map(|one| {
             let mode = copied(wanted, mode, one);
             expected_stall_ms(mode, one.bytes)
         });
