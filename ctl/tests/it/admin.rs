@@ -220,7 +220,7 @@ async fn doctor_says_what_is_broken_and_what_to_do() {
     assert!(ran.data.contains("you are viewer"), "{}", ran.data);
     assert!(
         ran.data
-            .contains("FAIL  kafka              no broker answers"),
+            .contains("FAIL  kafka                no broker answers"),
         "{}",
         ran.data
     );
