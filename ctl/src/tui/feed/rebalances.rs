@@ -30,8 +30,9 @@ pub(super) async fn plan(clients: &Clients, target: &Target) -> Result<String, F
             let event = event.replacen('.', "/", 1);
             (RebalanceMode::PinEvents, Some(node.clone()), vec![event])
         }
-        Target::Ledger | Target::Event(_) | Target::Order { .. } | Target::Rebalance { .. } => {
-            (RebalanceMode::Balance, None, Vec::new())
+        Target::Ledger => (RebalanceMode::Balance, None, Vec::new()),
+        Target::Event(_) | Target::Order { .. } | Target::Rebalance { .. } => {
+            return Err(not_named("node"));
         }
     };
     let flags = RebalancePlan {

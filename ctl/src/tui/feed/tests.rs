@@ -274,14 +274,17 @@ async fn a_rebalance_is_planned_approved_stopped_and_resumed_from_the_cockpit() 
     let node = format!("{}:5432", ticket_testkit::unique("node"));
     let plan = command(Deed::PlanDrain, Target::Node(node.clone()));
     started.commands.send(plan.clone()).await.unwrap();
-    let name = loop {
-        let all = api.list(&ListParams::default()).await.unwrap();
-        let mut all = all.items.into_iter();
-        if let Some(made) = all.find(|it| it.spec.node.as_ref() == Some(&node)) {
-            break made.name_any();
+    let made = async {
+        loop {
+            let all = api.list(&ListParams::default()).await.unwrap();
+            let mut all = all.items.into_iter();
+            if let Some(made) = all.find(|it| it.spec.node.as_ref() == Some(&node)) {
+                return made.name_any();
+            }
+            sleep(Duration::from_millis(20)).await;
         }
-        sleep(Duration::from_millis(20)).await;
     };
+    let name = timeout(PATIENCE, made).await.unwrap();
     say(&api, &name, "Proposed").await;
     let planned = outcome(&started.mailbox).await;
     assert_eq!(planned.command, plan);

@@ -6,7 +6,7 @@ use serde_json::json;
 use ticket_core::{
     BuyerId, Epoch, ErrorClass, EventId, OrderId, Place, State, StockShardId, clock,
 };
-use ticket_crds::RebalancePhase;
+use ticket_crds::{RebalancePhase, RebalanceStatus};
 use ticket_ledger::{Ledger, LedgerConfig, PlaceOutcome, ShardBatch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -164,6 +164,16 @@ async fn sellers(stage: &Stage, stop: &CancellationToken) -> (EventId, Vec<JoinH
     (event, sellers)
 }
 
+/// What is planned so that all of it comes to `node`, although it is on sale.
+async fn pinned(stage: &Stage, node: &str) -> RebalanceStatus {
+    let events = [format!("{}/live", stage.world.namespace)];
+    let spec = json!({
+        "mode": "PinEvents", "node": node, "events": events, "force": true,
+    });
+    stage.create("pin", spec).await;
+    stage.phase("pin", RebalancePhase::Proposed).await
+}
+
 async fn all_sold(sellers: Vec<JoinHandle<Sold>>) -> Vec<Sold> {
     let mut all = Vec::new();
     for seller in sellers {
@@ -182,12 +192,7 @@ async fn nothing_is_lost_or_sold_twice_while_eight_stock_shards_move() {
     let workers = stage.workers().await;
 
     let operator = stage.start();
-    let events = [format!("{}/live", stage.world.namespace)];
-    let spec = json!({
-        "mode": "PinEvents", "node": workers[1], "events": events, "force": true,
-    });
-    stage.create("pin", spec).await;
-    let proposed = stage.phase("pin", RebalancePhase::Proposed).await;
+    let proposed = pinned(&stage, &workers[1]).await;
     // Every seller is well under way, and as long again is left to compare with afterwards.
     let quiet = Duration::from_secs(3);
     let began = Instant::now();
@@ -234,18 +239,10 @@ async fn nothing_is_lost_when_nodes_die_while_shards_are_sold_from_and_move() {
     let (event, sellers) = sellers(&stage, &stop).await;
     let workers = stage.workers().await;
     let operator = stage.start();
-    let events = [format!("{}/live", stage.world.namespace)];
-    let spec = json!({
-        "mode": "PinEvents", "node": workers[1], "events": events, "force": true,
-    });
-    stage.create("pin", spec).await;
-    stage.phase("pin", RebalancePhase::Proposed).await;
+    pinned(&stage, &workers[1]).await;
     stage.change("pin", json!({ "approve": true })).await;
-    let is_done = |moves| {
-        move |status: &ticket_crds::RebalanceStatus| {
-            status.progress.is_some_and(|it| it.done >= moves)
-        }
-    };
+    let is_done =
+        |moves| move |status: &RebalanceStatus| status.progress.is_some_and(|it| it.done >= moves);
     stage.status("pin", "a shard has moved", is_done(1)).await;
     server.worker_mut(1).unwrap().kill().await.unwrap();
     stage
