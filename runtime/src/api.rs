@@ -1,6 +1,7 @@
 //! The buyer API (CONTRACT section 2). It checks, asks the stock store once, writes one command to the order log and
 //! answers. It never decides that an order exists, and it never writes to the ledger.
 
+mod batch_window;
 mod buyer;
 mod cors;
 mod document;
@@ -47,6 +48,7 @@ use crate::config::BuyerSettings;
 use crate::http::{self, Listen};
 use crate::jwks::KeySet;
 use crate::problem;
+use batch_window::BatchWindow;
 use buyer::Tokens;
 pub use document::text as openapi;
 use pick::Picker;
@@ -67,6 +69,7 @@ pub struct Api {
     stock: StockStore,
     reads: OrderReads,
     log: Producer,
+    window: BatchWindow,
     tokens: Tokens,
     webhook_secrets: Live<Vec<SecretString>>,
     provider: Option<Arc<StripeClient>>,
@@ -144,6 +147,7 @@ impl Api {
             stock,
             reads: OrderReads::start(&ledger, &stop),
             log,
+            window: BatchWindow::start(&stop),
             tokens,
             turns: Turns::start(settings.api_in_flight_max as usize, &stop),
             streams: Streams::new(

@@ -1,9 +1,10 @@
 //! Errors as RFC 9457 problem documents with stable codes. Handlers return a [`Problem`]; [`written`] is the only place
 //! that writes one, so that every error of both APIs, also of the routers themselves, looks the same.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -12,10 +13,14 @@ use futures::FutureExt;
 use serde::Serialize;
 use ticket_core::Code;
 use ticket_telemetry::trace;
+use tracing::error;
 use utoipa::ToSchema;
 
 /// What a caller waits before the next try when nothing better is known, seconds.
 const RETRY_AFTER_S: u32 = 1;
+
+/// Room for most documents: a crowd that is turned away gets one each.
+const DOCUMENT_BYTES: usize = 384;
 
 /// An answer that is not what the caller hoped for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +28,14 @@ pub struct Problem {
     /// The stable code; it decides the status.
     pub code: Code,
     /// What is wrong with this very request. Nothing of our insides.
-    pub detail: String,
+    pub detail: Cow<'static, str>,
     /// For 429 and 503, seconds.
     pub retry_after_s: Option<u32>,
 }
 
 impl Problem {
     /// A problem that says `detail`.
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry_after_s = matches!(code.http_status(), 429 | 503).then_some(RETRY_AFTER_S);
         Self {
             code,
@@ -113,21 +118,27 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
 /// its id, as the log lines do.
 pub(crate) fn written(mut response: Response) -> Response {
     match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => document(&problem, response.status(), &trace_id()),
+        Some(problem) => document(response, &problem, &trace_id()),
         None => response,
     }
 }
 
-fn document(problem: &Problem, status: StatusCode, trace_id: &str) -> Response {
-    let body = Json(Document {
+fn document(mut response: Response, problem: &Problem, trace_id: &str) -> Response {
+    let status = response.status();
+    let document = Document {
         r#type: problem.code.problem_type(),
         title: problem.code.title(),
         status: status.as_u16(),
         detail: &problem.detail,
         code: problem.code.as_str(),
         trace_id,
-    });
-    let mut response = (status, body).into_response();
+    };
+    let mut body = Vec::with_capacity(DOCUMENT_BYTES);
+    // Text and numbers always have a JSON form, and memory takes everything.
+    if let Err(error) = serde_json::to_writer(&mut body, &document) {
+        error!(%error, "a problem without its document");
+    }
+    *response.body_mut() = Body::from(body);
     let headers = response.headers_mut();
     let problem_json = HeaderValue::from_static("application/problem+json");
     headers.insert(header::CONTENT_TYPE, problem_json);
@@ -145,7 +156,7 @@ fn document(problem: &Problem, status: StatusCode, trace_id: &str) -> Response {
 }
 
 fn trace_id() -> String {
-    format!("{:032x}", trace::current_id().unwrap_or_default())
+    hex::encode(trace::current_id().unwrap_or_default().to_be_bytes())
 }
 
 /// Fallback of the router: no such path.

@@ -38,15 +38,15 @@ use crate::sync::{ChangesHandler, RelayHandler, ResellerHandler, SyncParts};
 /// How often Kafka and Redis are asked whether they are there.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
-/// Facts are gathered longer than orders: nobody waits for the answer of a produce that long.
+/// Orders have been gathered before they come to the producer: it waits for what the same batch brings, and no longer.
+const ORDERS_LINGER: Duration = Duration::from_millis(2);
+
+/// The facts of a ledger call are one record already; those of calls that end together may share a batch.
 const FACTS_LINGER: Duration = Duration::from_millis(1);
 
 /// How long a message to systems outside may be under way. Longer than a broker's restart: messages that are given up one by
 /// one may leave a gap that a later message has passed.
 const OUTSIDE_DELIVERY_DEADLINE: Duration = Duration::from_mins(1);
-
-/// How long brokers may hold back what goes to systems outside, to send more at once.
-const OUTSIDE_FETCH_WAIT: Duration = Duration::from_millis(100);
 
 /// Runs `role` until a signal.
 ///
@@ -345,11 +345,15 @@ async fn start_api(
     let tail = follow(clients, &clients.prefix.order_events()).await?;
     tasks.start("positions", endless(positions.clone().run(stop.clone())));
     tasks.start("waiters", waiters.clone().run(tail, stop.clone()));
+    let orders = ProducerConfig {
+        linger: ORDERS_LINGER,
+        ..ProducerConfig::default()
+    };
     let api = Api::new(ApiParts {
         catalog: clients.catalog.clone(),
         stock: clients.stock.clone(),
         ledger: clients.ledger.clone(),
-        log: clients.log.clone(),
+        log: Producer::new(&clients.bus, &orders)?,
         buyer_jwt_key: clients.secrets.buyer_jwt.clone(),
         buyer_keys: keys.transpose()?,
         settings: buyers.clone(),
@@ -563,7 +567,7 @@ fn outside_producer(clients: &Clients) -> anyhow::Result<Producer> {
     Ok(Producer::new(&clients.bus, &patient)?)
 }
 
-/// A consumer of one topic that nobody waits for at a counter: it may fetch more calmly than the order's way.
+/// A consumer of one topic that nobody waits for at a counter.
 fn start_outside<H: BatchHandler>(
     tasks: &mut Supervisor,
     clients: &Clients,
@@ -573,7 +577,6 @@ fn start_outside<H: BatchHandler>(
 ) {
     let (_never_changes, topics) = watch::channel(vec![topic]);
     let mut config = ConsumerConfig::new(clients.bus.clone(), clients.prefix.group(name), topics);
-    config.fetch_wait = OUTSIDE_FETCH_WAIT;
     let stop = clients.stop.clone();
     tasks.start(name, PartitionedConsumer::run(config, handler, stop));
 }

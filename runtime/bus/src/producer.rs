@@ -18,8 +18,7 @@ use crate::error::BusError;
 use crate::record::Outgoing;
 
 /// How long a record may wait for others before its batch goes out. Each produce request costs the broker as much as
-/// several dozen records; in a quiet sale, where one order in 5 ms comes, this makes one request of three. Measured:
-/// `make bench`, steady rates.
+/// several dozen records. Measured: `make bench`, steady rates.
 const LINGER: Duration = Duration::from_millis(10);
 
 /// A batch of so many records does not linger: under load the wait ends by itself, long before [`LINGER`] is over.

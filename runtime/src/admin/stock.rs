@@ -114,7 +114,7 @@ async fn snapshot(admin: &Admin, event: &str) -> Option<Event> {
         Ok(view) => Event::default().event(STREAM_EVENT).json_data(&*view).ok(),
         Err(problem) if problem.code == Code::NotFound => None,
         // The listener sees that the age of its numbers grows; the next snapshot comes when the ledger is back.
-        Err(problem) => Some(Event::default().comment(problem.detail)),
+        Err(problem) => Some(Event::default().comment(problem.detail.as_ref())),
     }
 }
 

@@ -10,9 +10,6 @@ use tokio_util::sync::CancellationToken;
 /// Questions that may wait; beyond it [`Gather::ask`] refuses.
 const WAITING_MAX: usize = 8_192;
 
-/// Batches under way at once: while one is on its way the next one gathers.
-const CONCURRENT_BATCHES: usize = 2;
-
 /// Asks questions in batches.
 pub(crate) struct Gather<Q, A> {
     queue: mpsc::Sender<(Q, oneshot::Sender<A>)>,
@@ -27,15 +24,21 @@ impl<Q, A> Clone for Gather<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
-    /// Starts asking, until `stop`. `ask` gets 1 to `batch_max` questions and answers each, in their order.
-    pub(crate) fn start<F, R>(batch_max: usize, stop: &CancellationToken, ask: F) -> Self
+    /// Starts asking, until `stop`. `ask` gets 1 to `batch_max` questions and answers each, in their order; it is called for
+    /// at most `at_once` batches at the same time: fewer are larger and cheaper, more make nobody wait for a slow one.
+    pub(crate) fn start<F, R>(
+        batch_max: usize,
+        at_once: usize,
+        stop: &CancellationToken,
+        ask: F,
+    ) -> Self
     where
         F: Fn(Vec<Q>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Vec<A>> + Send,
     {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..CONCURRENT_BATCHES {
+        for _ in 0..at_once {
             let (waiting, stop, ask) = (waiting.clone(), stop.clone(), ask.clone());
             tokio::spawn(async move {
                 tokio::select! {
@@ -78,7 +81,7 @@ mod tests {
     #[tokio::test]
     async fn questions_that_come_together_are_asked_together_and_each_gets_its_answer() {
         let stop = CancellationToken::new();
-        let gather = Gather::start(100, &stop, async |numbers: Vec<u32>| {
+        let gather = Gather::start(100, 2, &stop, async |numbers: Vec<u32>| {
             let together = numbers.len();
             numbers
                 .into_iter()

@@ -132,6 +132,7 @@ pub(crate) async fn place(
     }
     // Listen before the order exists, so that no decision is missed.
     let waiter = wait.map(|wait| (wait, api.waiters.subscribe(order)));
+    api.window.join().await;
     let Some(offer) = api.picker.offer(of_event, &category.name, &category.shards) else {
         return Err(Code::WarmingUp.into());
     };

@@ -12,6 +12,9 @@ use crate::problem::Problem;
 /// Orders in one statement.
 const BATCH_READS_MAX: usize = 512;
 
+/// Statements under way at once: while one is on its way the next one gathers.
+const STATEMENTS_AT_ONCE: usize = 2;
+
 type Answer = Result<Option<OrderRecord>, Problem>;
 
 /// Reads orders from the ledger, many at a time.
@@ -30,7 +33,7 @@ impl OrderReads {
             async move { read(&ledger, orders).await }
         };
         Self {
-            gather: Gather::start(BATCH_READS_MAX, stop, read),
+            gather: Gather::start(BATCH_READS_MAX, STATEMENTS_AT_ONCE, stop, read),
         }
     }
 

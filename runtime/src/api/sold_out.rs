@@ -17,6 +17,9 @@ use super::per_category::PerCategory;
 /// How long the word of the stock store is believed: so long may units that came back stay unseen.
 const BELIEVED_FOR: Duration = Duration::from_millis(200);
 
+/// Questions for the stock store that are under way at once. It answers in a moment, and one after the other in any case.
+const BATCHES_AT_ONCE: usize = 1;
+
 /// Not sold out, as far as is known.
 const OPEN: u64 = 0;
 
@@ -39,7 +42,7 @@ impl SoldOut {
         Self {
             began: Instant::now(),
             until: PerCategory::default(),
-            known: Gather::start(KNOWN_ORDERS_MAX, stop, ask),
+            known: Gather::start(KNOWN_ORDERS_MAX, BATCHES_AT_ONCE, stop, ask),
         }
     }
 

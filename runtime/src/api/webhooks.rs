@@ -119,6 +119,7 @@ impl Api {
             at,
             action,
         };
+        self.window.join().await;
         self.write(&shard, &Command::Order(command))
             .await
             .map(|_| ())
