@@ -576,7 +576,7 @@ fn start_outside<H: BatchHandler>(
     handler: impl Fn(TopicPartition) -> H + Send + Sync + 'static,
 ) {
     let (_never_changes, topics) = watch::channel(vec![topic]);
-    let mut config = ConsumerConfig::new(clients.bus.clone(), clients.prefix.group(name), topics);
+    let config = ConsumerConfig::new(clients.bus.clone(), clients.prefix.group(name), topics);
     let stop = clients.stop.clone();
     tasks.start(name, PartitionedConsumer::run(config, handler, stop));
 }
