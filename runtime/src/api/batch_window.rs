@@ -172,6 +172,8 @@ mod tests {
         window.join().await;
         assert!(window.join().now_or_never().is_none());
         window.join().await;
+        // Whoever comes now is not alone, whether or not this one waits.
+        let _may_wait = window.join().now_or_never();
         let mut waiting = Box::pin(window.join());
         assert!(waiting.as_mut().now_or_never().is_none());
         stop.cancel();
