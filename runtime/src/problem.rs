@@ -13,14 +13,10 @@ use futures::FutureExt;
 use serde::Serialize;
 use ticket_core::Code;
 use ticket_telemetry::trace;
-use tracing::error;
 use utoipa::ToSchema;
 
 /// What a caller waits before the next try when nothing better is known, seconds.
 const RETRY_AFTER_S: u32 = 1;
-
-/// Room for most documents: a crowd that is turned away gets one each.
-const DOCUMENT_BYTES: usize = 384;
 
 /// An answer that is not what the caller hoped for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,12 +129,8 @@ fn document(mut response: Response, problem: &Problem, trace_id: &str) -> Respon
         code: problem.code.as_str(),
         trace_id,
     };
-    let mut body = Vec::with_capacity(DOCUMENT_BYTES);
-    // Text and numbers always have a JSON form, and memory takes everything.
-    if let Err(error) = serde_json::to_writer(&mut body, &document) {
-        error!(%error, "a problem without its document");
-    }
-    *response.body_mut() = Body::from(body);
+    // Text and numbers always have a JSON form.
+    *response.body_mut() = Body::from(serde_json::to_vec(&document).unwrap_or_default());
     let headers = response.headers_mut();
     let problem_json = HeaderValue::from_static("application/problem+json");
     headers.insert(header::CONTENT_TYPE, problem_json);

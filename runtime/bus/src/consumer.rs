@@ -82,7 +82,7 @@ const PREFETCH_KIBIBYTES_MAX: usize = 512;
 /// how many orders come at once, and with them how many ledger calls and facts there are: with 50 ms all processes
 /// together used a fifth more at 200 orders/s, for 25 ms less until half of the orders were decided. Measured: `make
 /// bench`, steady rates.
-const FETCH_WAIT_MAX: Duration = Duration::from_millis(100);
+pub const FETCH_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// A fetch that has so much, over all partitions, is not held back: 100 to 200 commands.
 const FETCH_ENOUGH_BYTES: usize = 16 * 1024;

@@ -25,7 +25,8 @@ mod tail;
 pub use admin::{BusAdmin, Created, PartitionLag, Replication, TopicSpec, TopicState};
 pub use config::{BusConfig, BusSasl, BusTls, SaslMechanism};
 pub use consumer::{
-    BatchHandler, ConsumerConfig, ConsumerMonitor, HandlerError, PartitionedConsumer,
+    BatchHandler, ConsumerConfig, ConsumerMonitor, FETCH_WAIT_MAX, HandlerError,
+    PartitionedConsumer,
 };
 pub use dead_letter::REASON_HEADER;
 pub use delivery::Delivery;

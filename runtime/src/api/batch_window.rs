@@ -28,7 +28,7 @@ struct Shared {
     begun: Notify,
 }
 
-/// The batch that has not gone on yet.
+/// The batch that has not gone on yet. Knows no clock of its own.
 #[derive(Default)]
 struct Batch {
     waiting: Vec<oneshot::Sender<()>>,
@@ -54,50 +54,33 @@ impl BatchWindow {
             }
             let mut batch = ticking.batch();
             batch.is_closed = true;
-            go_on(batch);
+            batch.go_on();
         });
         window
     }
 
     /// Waits for other requests, at most [`WAIT`]. A request that is dropped meanwhile holds nobody up.
     pub(crate) async fn join(&self) {
-        let waiting = {
-            let mut batch = self.batch();
-            let now = Instant::now();
-            let last = batch.last.replace(now);
-            let is_alone =
-                batch.due.is_none() && last.is_none_or(|last| now.duration_since(last) > WAIT);
-            if is_alone || batch.is_closed {
-                return;
-            }
-            let (release, waiting) = oneshot::channel();
-            batch.waiting.push(release);
-            if batch.waiting.len() >= ENOUGH {
-                go_on(batch);
-            } else if batch.due.is_none() {
-                batch.due = Some(now + WAIT);
-                drop(batch);
-                self.0.begun.notify_one();
-            }
-            waiting
+        let Some(Joined { released, begins }) = self.batch().join(Instant::now()) else {
+            return;
         };
+        if begins {
+            self.0.begun.notify_one();
+        }
         // It is always released; an error would mean that there is no window any more, and nothing to wait for.
-        drop(waiting.await);
+        drop(released.await);
     }
 
     /// Releases each batch when it is due.
     async fn end_waits(&self) {
         loop {
             let due = self.batch().due;
-            let Some(due) = due else {
-                self.0.begun.notified().await;
-                continue;
-            };
-            sleep_until(due).await;
-            let batch = self.batch();
-            // What was slept for may have gone on because it was enough.
-            if batch.due.is_some_and(|due| due <= Instant::now()) {
-                go_on(batch);
+            match due {
+                None => self.0.begun.notified().await,
+                Some(due) => {
+                    sleep_until(due).await;
+                    self.batch().go_on_if_due(Instant::now());
+                }
             }
         }
     }
@@ -107,75 +90,122 @@ impl BatchWindow {
     }
 }
 
-/// Releases who waits; the next batch begins empty.
-fn go_on(mut batch: MutexGuard<'_, Batch>) {
-    batch.due = None;
-    let room = batch.waiting.len();
-    let waiting = std::mem::replace(&mut batch.waiting, Vec::with_capacity(room));
-    drop(batch);
-    for release in waiting {
-        // Whoever is gone needs no release.
-        let _is_there = release.send(());
+/// A place in the batch.
+struct Joined {
+    released: oneshot::Receiver<()>,
+    /// It is the first of its batch.
+    begins: bool,
+}
+
+impl Batch {
+    /// `None`: go on at once.
+    fn join(&mut self, now: Instant) -> Option<Joined> {
+        let last = self.last.replace(now);
+        let came_shortly_before = last.is_some_and(|last| now.duration_since(last) <= WAIT);
+        let begins = self.due.is_none();
+        if self.is_closed || (begins && !came_shortly_before) {
+            return None;
+        }
+        let (release, released) = oneshot::channel();
+        self.waiting.push(release);
+        if begins {
+            self.due = Some(now + WAIT);
+        }
+        if self.waiting.len() >= ENOUGH {
+            self.go_on();
+        }
+        Some(Joined { released, begins })
+    }
+
+    /// The batch that was due may have gone on because it was enough; the next one has its own time.
+    fn go_on_if_due(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| due <= now) {
+            self.go_on();
+        }
+    }
+
+    /// Releases who waits; the next batch begins empty.
+    fn go_on(&mut self) {
+        self.due = None;
+        for release in self.waiting.drain(..) {
+            // Whoever is gone needs no release.
+            let _is_there = release.send(());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
     use futures::FutureExt as _;
-    use futures::future::join_all;
 
     use super::*;
 
-    fn window() -> BatchWindow {
-        BatchWindow::start(&CancellationToken::new())
+    /// Whether the one who `joined` may go on.
+    fn goes_on(joined: &mut Option<Joined>) -> bool {
+        joined
+            .as_mut()
+            .is_none_or(|joined| joined.released.try_recv().is_ok())
     }
 
-    #[tokio::test]
-    async fn whoever_comes_alone_does_not_wait() {
-        let window = window();
-        for _ in 0..3 {
-            assert!(window.join().now_or_never().is_some());
-            tokio::time::sleep(WAIT * 2).await;
+    #[test]
+    fn whoever_comes_alone_does_not_wait() {
+        let (mut batch, start) = (Batch::default(), Instant::now());
+        for turn in 0..3 {
+            assert!(batch.join(start + turn * 2 * WAIT).is_none());
+        }
+    }
+
+    #[test]
+    fn who_comes_shortly_after_waits_and_goes_on_with_those_who_follow() {
+        let (mut batch, start) = (Batch::default(), Instant::now());
+        assert!(batch.join(start).is_none());
+        let mut first = batch.join(start + WAIT);
+        let mut late = batch.join(start + WAIT + WAIT / 2);
+        assert!(first.as_ref().is_some_and(|first| first.begins));
+        assert!(late.as_ref().is_some_and(|late| !late.begins));
+        batch.go_on_if_due(start + WAIT + WAIT / 2);
+        assert!(!goes_on(&mut first) && !goes_on(&mut late));
+        batch.go_on_if_due(start + WAIT * 2);
+        assert!(goes_on(&mut first) && goes_on(&mut late));
+    }
+
+    #[test]
+    fn enough_do_not_wait_and_one_more_waits_its_own_time() {
+        let (mut batch, start) = (Batch::default(), Instant::now());
+        assert!(batch.join(start).is_none());
+        let mut enough: Vec<_> = (0..ENOUGH).map(|_| batch.join(start)).collect();
+        assert!(enough.iter_mut().all(goes_on));
+        let mut one_more = batch.join(start + WAIT / 2);
+        // When the batch that was enough would have been due.
+        batch.go_on_if_due(start + WAIT);
+        assert!(!goes_on(&mut one_more));
+        batch.go_on_if_due(start + WAIT / 2 + WAIT);
+        assert!(goes_on(&mut one_more));
+    }
+
+    /// Somebody who waits. Whoever was held up between two lines comes alone, and comes again.
+    fn waiting(window: &BatchWindow) -> Pin<Box<impl Future<Output = ()>>> {
+        loop {
+            let mut waiting = Box::pin(window.join());
+            if waiting.as_mut().now_or_never().is_none() {
+                return waiting;
+            }
         }
     }
 
     #[tokio::test]
-    async fn who_comes_shortly_after_waits_and_goes_on_with_those_who_follow() {
-        let window = window();
-        let before = Instant::now();
-        window.join().await;
-        let (mut first, mut late) = (Box::pin(window.join()), Box::pin(window.join()));
-        assert!(first.as_mut().now_or_never().is_none());
-        assert!(late.as_mut().now_or_never().is_none());
-        first.await;
-        assert!(before.elapsed() >= WAIT);
-        assert!(late.now_or_never().is_some());
-    }
-
-    #[tokio::test]
-    async fn enough_do_not_wait_and_one_more_waits_its_own_time() {
-        let window = window();
-        window.join().await;
-        let mut enough = Box::pin(join_all((0..ENOUGH).map(|_| window.join())));
-        // The last one releases all the others, which learn of it when they are asked again.
-        assert!(enough.as_mut().now_or_never().is_none());
-        assert!(enough.now_or_never().is_some());
-        let before = Instant::now();
-        window.join().await;
-        assert!(before.elapsed() >= WAIT);
-    }
-
-    #[tokio::test]
-    async fn who_goes_away_holds_nobody_up_and_after_the_end_nobody_waits() {
+    async fn the_clock_releases_also_after_somebody_went_away_and_after_the_end_nobody_waits() {
         let stop = CancellationToken::new();
         let window = BatchWindow::start(&stop);
+        assert!(window.join().now_or_never().is_some());
+        let before = Instant::now();
+        drop(waiting(&window));
         window.join().await;
-        assert!(window.join().now_or_never().is_none());
-        window.join().await;
-        // Whoever comes now is not alone, whether or not this one waits.
-        let _may_wait = window.join().now_or_never();
-        let mut waiting = Box::pin(window.join());
-        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(before.elapsed() >= WAIT);
+
+        let waiting = waiting(&window);
         stop.cancel();
         waiting.await;
         assert!(window.join().now_or_never().is_some());

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
+use ticket_bus::FETCH_WAIT_MAX;
 use ticket_core::{CategoryName, EventId, StockShardId};
 
 use super::per_category::PerCategory;
 
 /// How long a stock shard is kept: as long as a broker holds a fetch of the processor back, so that in a quiet sale a fetch
 /// brings one batch and not several small ones.
-const KEPT_FOR: Duration = Duration::from_millis(100);
+const KEPT_FOR: Duration = FETCH_WAIT_MAX;
 
 /// Orders after which the next one is taken all the same: more would drain the shards unevenly.
 const KEPT_FOR_ORDERS: u32 = 200;

@@ -22,9 +22,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Questions to the store that are under way at the same time: a part of what its connection pipelines.
 const QUESTIONS_AT_ONCE_MAX: usize = 128;
 
-/// Events that one keeper warms up at the same time. Each takes a connection of the ledger now and then, and the store is one
-/// core: more would only wait.
-const RUNS_AT_ONCE_MAX: usize = 16;
+/// Events that one keeper warms up at the same time. A part of each run is waiting until its markers come out of the order
+/// log, for which brokers take up to [`ticket_bus::FETCH_WAIT_MAX`]; beside that each takes a connection of the ledger now
+/// and then, and the store is one core. 1,000 events sell again after 10.6 to 11.9 s with 16 and 7.4 to 11.0 s with 32
+/// (`make bench`, Redis dies under many events).
+const RUNS_AT_ONCE_MAX: usize = 32;
 
 /// Cold events that wait for their turn; the others are found by the next look.
 const COLD_EVENTS_MAX: usize = 1_024;

@@ -1,11 +1,14 @@
 //! The loop and the real background tasks, against servers that hang, are down and come back.
 
 use std::net::TcpListener;
+use std::pin::pin;
 
 use clap::Parser;
-use futures::{StreamExt, stream};
+use futures::future::ready;
+use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use serde_json::json;
@@ -274,17 +277,10 @@ async fn a_rebalance_is_planned_approved_stopped_and_resumed_from_the_cockpit() 
     let node = format!("{}:5432", ticket_testkit::unique("node"));
     let plan = command(Deed::PlanDrain, Target::Node(node.clone()));
     started.commands.send(plan.clone()).await.unwrap();
-    let made = async {
-        loop {
-            let all = api.list(&ListParams::default()).await.unwrap();
-            let mut all = all.items.into_iter();
-            if let Some(made) = all.find(|it| it.spec.node.as_ref() == Some(&node)) {
-                return made.name_any();
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let name = timeout(PATIENCE, made).await.unwrap();
+    let all = watcher(api.clone(), watcher::Config::default()).applied_objects();
+    let mut made = pin!(all.try_filter(|it| ready(it.spec.node.as_ref() == Some(&node))));
+    let made = timeout(PATIENCE, made.try_next()).await.unwrap();
+    let name = made.unwrap().unwrap().name_any();
     say(&api, &name, "Proposed").await;
     let planned = outcome(&started.mailbox).await;
     assert_eq!(planned.command, plan);
