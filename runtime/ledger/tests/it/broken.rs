@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
-use sqlx::PgConnection;
-use ticket_core::ErrorClass;
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use ticket_core::{ErrorClass, StockShardId};
 use ticket_ledger::{Ledger, LedgerConfig};
 
 use crate::fixture::{TestLedger, batch, connect_as, on_both, place, second};
@@ -21,7 +21,7 @@ const CUT_STEP: Duration = Duration::from_micros(400);
 async fn a_call_whose_connection_was_cut_is_applied_once_when_it_is_repeated(db: TestLedger) {
     let (event, shard) = db.shard(100_000).await;
     let victim = connect_as(&db.url, "victim");
-    let mut sql = db.sql().await;
+    let (mut sql, mut other) = (db.sql().await, db.sql().await);
     let mut cut_calls = 0;
     for cut in 0..CUTS {
         let places: Vec<_> = (0..300)
@@ -34,12 +34,25 @@ async fn a_call_whose_connection_was_cut_is_applied_once_when_it_is_repeated(db:
                 break;
             }
         }
-        let call = tokio::spawn({
+        let apply = || {
             let (victim, batch) = (victim.clone(), batch.clone());
-            async move { victim.apply(&batch).await }
-        });
-        tokio::time::sleep(CUT_STEP * cut).await;
-        end_sessions(&mut sql).await;
+            tokio::spawn(async move { victim.apply(&batch).await })
+        };
+        let call = if cut == 0 {
+            // This one cannot end before it is cut, however fast the machine is.
+            let holder = hold(&mut other, shard).await;
+            let call = apply();
+            while !call.is_finished() {
+                end_sessions(&mut sql).await;
+            }
+            holder.rollback().await.unwrap();
+            call
+        } else {
+            let call = apply();
+            tokio::time::sleep(CUT_STEP * cut).await;
+            end_sessions(&mut sql).await;
+            call
+        };
         if let Err(error) = call.await.unwrap() {
             cut_calls += 1;
             let class = error.class();
@@ -60,6 +73,17 @@ async fn a_call_whose_connection_was_cut_is_applied_once_when_it_is_repeated(db:
     assert!(cut_calls > 0, "no call was cut: the test shows nothing");
     let view = db.ledger.audit_view(event, second(0)).await.unwrap();
     assert!(view.shards[0].adds_up(), "{view:?}");
+}
+
+/// Keeps the row of the stock shard: nothing is applied to it meanwhile.
+async fn hold(sql: &mut PgConnection, shard: StockShardId) -> Transaction<'_, Postgres> {
+    let mut holder = sql.begin().await.unwrap();
+    sqlx::query("UPDATE stock_shards SET version = version WHERE stock_shard_id = $1")
+        .bind(shard.get())
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    holder
 }
 
 /// Ends the victim's sessions, on Citus those with workers, too: its calls go there directly.
@@ -84,13 +108,8 @@ async fn end_sessions(sql: &mut PgConnection) {
 async fn a_statement_that_is_broken_off_is_ambiguous(db: TestLedger) {
     let (event, shard) = db.shard(10).await;
     let mut sql = db.sql().await;
-    // Somebody holds the row for longer than a statement may take.
-    let mut holder = sqlx::Connection::begin(&mut sql).await.unwrap();
-    sqlx::query("UPDATE stock_shards SET version = version WHERE stock_shard_id = $1")
-        .bind(shard.get())
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    // For longer than a statement may take.
+    let holder = hold(&mut sql, shard).await;
     let config = LedgerConfig {
         statement_timeout: Duration::from_millis(300),
         ..LedgerConfig::new(&SecretString::from(db.url.as_str()))
