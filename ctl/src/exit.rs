@@ -227,7 +227,7 @@ mod tests {
 
     fn problem(code: Code) -> Failure {
         let problem = Problem {
-            kind: code.problem_type(),
+            kind: code.problem_type().to_owned(),
             title: code.title().to_owned(),
             status: code.http_status(),
             detail: None,

@@ -28,7 +28,7 @@ mod webhooks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Router, middleware};
+use axum::Router;
 use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 use ticket_bus::Producer;
@@ -190,7 +190,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let all = routes
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(middleware::from_fn(observe::around))
+        .layer(observe::Observe)
         .with_state(api);
     match cors {
         Some(cors) => all.layer(cors),

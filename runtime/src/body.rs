@@ -31,20 +31,29 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let bytes = read(request, REQUEST_BYTES_MAX).await?;
-        let mut json = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            let field = if matches!(path.as_str(), "." | "?") {
-                "body"
-            } else {
-                &path
-            };
-            Problem::invalid(field, error.inner())
-        })?;
-        json.end()
-            .map_err(|error| Problem::invalid("body", error))?;
-        Ok(Self(value))
+        // Read once more if something is wrong: only then anybody wants to know in which field.
+        match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok(Self(value)),
+            Err(_) => explained(&bytes).map(Self),
+        }
     }
+}
+
+/// What is wrong with a body, by field.
+fn explained<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if matches!(path.as_str(), "." | "?") {
+            "body"
+        } else {
+            &path
+        };
+        Problem::invalid(field, error.inner())
+    })?;
+    json.end()
+        .map_err(|error| Problem::invalid("body", error))?;
+    Ok(value)
 }
 
 /// As [`JsonBody`]; no body at all is the default, whatever its media type.
@@ -62,18 +71,26 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
-/// The raw bytes of a JSON body of at most `bytes_max`.
-pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
-    if !is_json(&request) {
-        return Err(Problem::new(
+/// The raw bytes of a JSON body of at most `bytes_max`. The request is looked at before anything is awaited: only its body
+/// is carried along.
+pub(crate) fn read(
+    request: Request,
+    bytes_max: usize,
+) -> impl Future<Output = Result<Bytes, Problem>> + Send {
+    let body = if !is_json(&request) {
+        Err(Problem::new(
             Code::UnsupportedMediaType,
             "Content-Type: expected application/json",
-        ));
-    }
-    let body = request.into_body();
-    if body.size_hint().lower() > DISCARDED_BYTES_MAX as u64 {
-        return Err(too_large(bytes_max));
-    }
+        ))
+    } else if request.body().size_hint().lower() > DISCARDED_BYTES_MAX as u64 {
+        Err(too_large(bytes_max))
+    } else {
+        Ok(request.into_body())
+    };
+    async move { in_time(body?, bytes_max).await }
+}
+
+async fn in_time(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     let late = || Problem::invalid("body", format!("not there within {BODY_DEADLINE:?}"));
     tokio::time::timeout(BODY_DEADLINE, collect(body, bytes_max))
         .await

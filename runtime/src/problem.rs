@@ -18,6 +18,9 @@ use utoipa::ToSchema;
 /// What a caller waits before the next try when nothing better is known, seconds.
 const RETRY_AFTER_S: u32 = 1;
 
+/// Room for an ordinary problem document, bytes: it need not grow while it is written.
+const DOCUMENT_BYTES: usize = 384;
+
 /// An answer that is not what the caller hoped for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -84,7 +87,7 @@ impl IntoResponse for Problem {
 pub(crate) struct Document<'a> {
     /// A page about this code.
     #[schema(format = "uri")]
-    r#type: String,
+    r#type: &'static str,
     /// One line, the same for every problem of this code.
     title: &'static str,
     /// The HTTP status.
@@ -129,8 +132,10 @@ fn document(mut response: Response, problem: &Problem, trace_id: &str) -> Respon
         code: problem.code.as_str(),
         trace_id,
     };
-    // Text and numbers always have a JSON form.
-    *response.body_mut() = Body::from(serde_json::to_vec(&document).unwrap_or_default());
+    let mut json = Vec::with_capacity(DOCUMENT_BYTES);
+    // Text and numbers always have a JSON form, and there is always room in memory.
+    serde_json::to_writer(&mut json, &document).unwrap_or_default();
+    *response.body_mut() = Body::from(json);
     let headers = response.headers_mut();
     let problem_json = HeaderValue::from_static("application/problem+json");
     headers.insert(header::CONTENT_TYPE, problem_json);

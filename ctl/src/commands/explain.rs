@@ -32,7 +32,7 @@ struct Page {
     title: &'static str,
     next_step: &'static str,
     #[serde(rename = "type")]
-    kind: String,
+    kind: &'static str,
 }
 
 impl Page {

@@ -35,6 +35,12 @@ macro_rules! codes {
                 match self { $(Self::$variant => $kebab,)+ }
             }
 
+            /// The page of this code, `type` of a problem.
+            #[must_use]
+            pub const fn problem_type(self) -> &'static str {
+                match self { $(Self::$variant => concat!("https://ticketctl.io/problems/", $kebab),)+ }
+            }
+
             /// `PascalCase`, as a Kubernetes reason.
             #[must_use]
             pub const fn reason(self) -> &'static str {
@@ -200,14 +206,6 @@ codes! {
     AuditFailed "audit-failed" 0 "The last audit of the event found what does not add up, or could not ask.",
         "The condition names the checks; `ticketctl audit EVENT` looks again and shows what differs.";
     Ready "ready" 0 "All is as the Event wants it.", "Nothing to do.";
-}
-
-impl Code {
-    /// The page of this code, `type` of a problem.
-    #[must_use]
-    pub fn problem_type(self) -> String {
-        format!("https://ticketctl.io/problems/{}", self.as_str())
-    }
 }
 
 impl fmt::Display for Code {

@@ -16,7 +16,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use ticket_bus::Outgoing;
 use ticket_core::{
-    CategoryName, Code, Command, Epoch, Money, OrderId, OrderRecord, OrderRef, Place,
+    BuyerId, CategoryName, Code, Command, Epoch, Money, OrderId, OrderRecord, OrderRef, Place,
     State as OrderState, clock,
 };
 use ticket_stock::{Reserve, Reserved, StoreRecord};
@@ -28,7 +28,7 @@ use super::Api;
 use super::buyer::Buyer;
 use super::document::PlaceProblems;
 use super::order_view::OrderView;
-use super::turns::Room;
+use super::turns::{Room, Turn};
 use super::waiters::Waiter;
 use super::wants::Wants;
 use crate::body::JsonBody;
@@ -122,84 +122,37 @@ pub(crate) async fn place(
             None => Err(refusal),
         };
     }
-    let (of_event, epoch) = (event.id(), event.epoch());
     if api
         .sold_out
-        .turns_away(of_event, epoch, &category.name, order)
+        .turns_away(event.id(), event.epoch(), &category.name, order)
         .await
     {
         return Err(Code::SoldOut.into());
     }
-    // Listen before the order exists, so that no decision is missed.
-    let waiter = wait.map(|wait| (wait, api.waiters.subscribe(order)));
-    api.window.join().await;
-    let Some(offer) = api.picker.offer(of_event, &category.name, &category.shards) else {
-        return Err(Code::WarmingUp.into());
-    };
-    let reserve = Reserve {
-        event: of_event,
-        category: &category.name,
-        epoch,
+    let wanted = Wanted {
+        event: &event,
+        category,
         order,
-        buyer: &buyer,
-        quantity,
-        shards: offer.shards,
-        now,
-        admission_per_second: event.row.admission_per_second,
-    };
-    let (reserved, epoch) = api.reserve(&event, reserve).await?;
-    // The ledger counts an order by the epoch that its units were taken with, whatever the newest one is.
-    let (shard, epoch) = match reserved {
-        Reserved::Fresh { shard } => {
-            api.sold_out.clear(of_event, &category.name);
-            api.picker.took(of_event, &category.name, offer, shard);
-            (shard, epoch)
-        }
-        Reserved::Known(record) => {
-            if record.category != category.name || record.quantity != quantity {
-                return Err(Code::IdempotencyKeyReused.into());
-            }
-            if (!record.pending || wait.is_some())
-                && let Some(answer) = Box::pin(api.known(order, &record, wait)).await?
-            {
-                return Ok(answer);
-            }
-            (record.shard, record.epoch)
-        }
-        Reserved::SoldOut => {
-            api.sold_out.note(of_event, &category.name);
-            return Err(Code::SoldOut.into());
-        }
-        Reserved::NoShardFits => return Err(Code::NoShardFits.into()),
-        Reserved::BuyerLimit => return Err(buyer_limit(&event)),
-        Reserved::TooFast => return Err(Code::TooManyRequests.into()),
-        Reserved::WarmingUp | Reserved::OtherEpoch => return Err(Code::WarmingUp.into()),
-    };
-
-    let id = OrderRef { order, shard };
-    let entry = api.shard(shard)?;
-    let command = Command::Place(Place {
-        order,
-        shard,
-        epoch,
         buyer,
         quantity,
-        amount_minor: amount.amount_minor,
-        accepted_at: now,
-    });
-    let offset = api.write(&entry, &command).await?;
-    // Whoever only waits is no load.
-    drop(turn);
+        amount,
+        now,
+        wait,
+    };
+    // Boxed: most of those who come find nothing left, and the handler's future is moved several times.
+    Box::pin(api.take(wanted, turn)).await
+}
 
-    if let Some((wait, waiter)) = waiter
-        && let Some(decided) = Box::pin(api.decision(id, wait, waiter)).await
-    {
-        return Ok(decided_answer(id, decided, &entry, Some(wait)));
-    }
-    let position = api.positions.before(event.topic(), entry.partition, offset);
-    let view = OrderView::queued(id, quantity, now, position, &entry)
-        .ok_or_else(|| Problem::from(Code::Internal))?;
-    Ok(answer(StatusCode::ACCEPTED, id, &view, wait))
+/// An order that may be taken.
+struct Wanted<'a> {
+    event: &'a EventEntry,
+    category: &'a CategoryEntry,
+    order: OrderId,
+    buyer: BuyerId,
+    quantity: u32,
+    amount: Money,
+    now: Timestamp,
+    wait: Option<Duration>,
 }
 
 /// An order that somebody wants while nothing is sold.
@@ -211,6 +164,95 @@ struct Wish<'a> {
 }
 
 impl Api {
+    /// Takes units and writes the order down. `turn` ends with the work: whoever only waits is no load.
+    async fn take(&self, wanted: Wanted<'_>, turn: Turn) -> Result<Response, Problem> {
+        let Wanted {
+            event,
+            category,
+            order,
+            buyer,
+            quantity,
+            amount,
+            now,
+            wait,
+        } = wanted;
+        let epoch = event.epoch();
+        // Listen before the order exists, so that no decision is missed.
+        let waiter = wait.map(|wait| (wait, self.waiters.subscribe(order)));
+        self.window.join().await;
+        let Some(offer) = self
+            .picker
+            .offer(event.id(), &category.name, &category.shards)
+        else {
+            return Err(Code::WarmingUp.into());
+        };
+        let reserve = Reserve {
+            event: event.id(),
+            category: &category.name,
+            epoch,
+            order,
+            buyer: &buyer,
+            quantity,
+            shards: offer.shards,
+            now,
+            admission_per_second: event.row.admission_per_second,
+        };
+        let (reserved, epoch) = self.reserve(event, reserve).await?;
+        // The ledger counts an order by the epoch that its units were taken with, whatever the newest one is.
+        let (shard, epoch) = match reserved {
+            Reserved::Fresh { shard } => {
+                self.sold_out.clear(event.id(), &category.name);
+                self.picker.took(event.id(), &category.name, offer, shard);
+                (shard, epoch)
+            }
+            Reserved::Known(record) => {
+                if record.category != category.name || record.quantity != quantity {
+                    return Err(Code::IdempotencyKeyReused.into());
+                }
+                if (!record.pending || wait.is_some())
+                    && let Some(answer) = Box::pin(self.known(order, &record, wait)).await?
+                {
+                    return Ok(answer);
+                }
+                (record.shard, record.epoch)
+            }
+            Reserved::SoldOut => {
+                self.sold_out.note(event.id(), &category.name);
+                return Err(Code::SoldOut.into());
+            }
+            Reserved::NoShardFits => return Err(Code::NoShardFits.into()),
+            Reserved::BuyerLimit => return Err(buyer_limit(event)),
+            Reserved::TooFast => return Err(Code::TooManyRequests.into()),
+            Reserved::WarmingUp | Reserved::OtherEpoch => return Err(Code::WarmingUp.into()),
+        };
+
+        let id = OrderRef { order, shard };
+        let entry = self.shard(shard)?;
+        let command = Command::Place(Place {
+            order,
+            shard,
+            epoch,
+            buyer,
+            quantity,
+            amount_minor: amount.amount_minor,
+            accepted_at: now,
+        });
+        let offset = self.write(&entry, &command).await?;
+        drop(turn);
+
+        if let Some((wait, waiter)) = waiter
+            && let Some(decided) = Box::pin(self.decision(id, wait, waiter)).await
+        {
+            return Ok(decided_answer(id, decided, &entry, Some(wait)));
+        }
+        let position = self
+            .positions
+            .before(event.topic(), entry.partition, offset);
+        let view = OrderView::queued(id, quantity, now, position, &entry)
+            .ok_or_else(|| Problem::from(Code::Internal))?;
+        Ok(answer(StatusCode::ACCEPTED, id, &view, wait))
+    }
+
     /// Reserves, and says with which epoch; a runtime that is behind the ledger's epoch looks again once. What is rare is
     /// boxed here and below: the future of a handler is moved several times, with everything that might happen in it.
     async fn reserve(

@@ -116,7 +116,8 @@ tokio::task_local! {
 #[derive(Debug)]
 pub struct Request {
     given: Option<TraceParent>,
-    span: Option<Span>,
+    /// Boxed: hardly any request has one, and a request is moved several times.
+    span: Option<Box<Span>>,
 }
 
 impl Request {
@@ -124,13 +125,13 @@ impl Request {
     #[must_use]
     pub fn begin(name: &'static str, given: Option<&[u8]>) -> Self {
         let given = TraceParent::read(given);
-        let span = root(name, given);
+        let span = root(name, given).map(Box::new);
         Self { given, span }
     }
 
     /// Runs `future` as part of this trace: its log lines have the trace's id.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
-        let parent = self.span.as_ref().map(Span::parent);
+        let parent = self.span.as_deref().map(Span::parent);
         let id = parent.or(self.given).map_or(0, |parent| parent.trace);
         let current = Current {
             id: Cell::new(id),
