@@ -160,7 +160,7 @@ fn token(given: TokenRequest, account: &str) -> Result<Token, Failure> {
     let status = given.status.unwrap_or_default();
     let (Some(token), Some(end)) = (status.token, status.expiration_timestamp) else {
         let empty = anyhow::anyhow!("the API server gave no token of the account {account}");
-        return Err(Failure::new(Exit::Error, empty));
+        return Err(Failure::new(Exit::Error, empty).or_next("name one with --token-file"));
     };
     Ok(Token {
         renew_at: end.0 - TOKEN_RENEW_BEFORE,
@@ -176,7 +176,7 @@ pub(crate) async fn forward(clients: &Clients) -> Result<String, Failure> {
     drop(connect(clients, &client).await?);
     let cannot = |error: std::io::Error| {
         let cause = anyhow::Error::new(error).context("could not listen on this machine");
-        Failure::new(Exit::Error, cause)
+        Failure::new(Exit::Error, cause).or_next("name the admin API with --admin-url")
     };
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .await
@@ -224,7 +224,9 @@ async fn connect(clients: &Clients, client: &Client) -> Result<Forwarded, Failur
         .await?;
     let Some(stream) = through.take_stream(port) else {
         let missing = anyhow::anyhow!("the API server forwards no port {port} of the pod {pod}");
-        return Err(Failure::new(Exit::Error, missing));
+        return Err(
+            Failure::new(Exit::Error, missing).or_next("name the admin API with --admin-url")
+        );
     };
     Ok(Forwarded {
         stream,

@@ -13,12 +13,12 @@ use crate::completion::{events, rebalances};
 use crate::output::Format;
 use crate::tui::action::Place;
 
-/// Help with the examples first: most people look for a line to copy.
+/// Help with the examples first: most people look for a line to copy. The blanks before them are those of the first line, which
+/// a continued literal loses; clap puts an empty line behind them.
 const HELP: &str = "\
 {about-with-newline}
 Examples:
-{before-help}
-{usage-heading} {usage}
+  {before-help}{usage-heading} {usage}
 
 {all-args}{after-help}";
 
@@ -29,11 +29,11 @@ Examples:
     version,
     help_template = HELP,
     before_help = "\
-  ticketctl events list -A                            what is on sale, everywhere
-  ticketctl events wait demo --for ready --timeout 2m wait until it can be sold
-  ticketctl stock demo -w                             watch it being sold
-  ticketctl audit demo                                does everything add up?
-  ticketctl doctor                                    what is wrong, and what to do",
+  ticketctl events list -A                              what is on sale, everywhere
+  ticketctl events wait demo --for ready --timeout 2m   wait until it can be sold
+  ticketctl stock demo -w                               watch it being sold
+  ticketctl audit demo                                  does everything add up?
+  ticketctl doctor                                      what is wrong, and what to do",
     after_help = "\
 Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 refused by a lock or precondition, 5 timeout.
 EVENT is a name in the namespace of -n. Data goes to standard output, words go to standard error."
@@ -98,6 +98,9 @@ pub struct Global {
     /// Longest wait for one answer, e.g. 10s.
     #[arg(long, global = true, value_name = "DURATION")]
     pub request_timeout: Option<Span>,
+    /// Longest time for all of it, e.g. 5m; exit code 5 after it. Default: none, and 60s for `events wait`.
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub timeout: Option<Span>,
     /// Shows what would be changed and changes nothing.
     #[arg(long, global = true)]
     pub dry_run: bool,
@@ -130,7 +133,10 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Events: the sales that the platform knows.
-    #[command(subcommand)]
+    #[command(subcommand, help_template = HELP, before_help = "\
+  ticketctl events list -A                    what is on sale, everywhere
+  ticketctl events get demo                   how it stands and what hinders it
+  ticketctl events wait demo --for on-sale    until it can be bought")]
     Events(Events),
     /// What would happen to an event, before it happens.
     #[command(help_template = HELP, before_help = "\
@@ -139,28 +145,42 @@ pub enum Command {
     Plan(Plan),
     /// Where every ticket of an event is, now.
     #[command(help_template = HELP, before_help = "\
-  ticketctl stock demo            one line per category
-  ticketctl stock demo -o wide    one line per stock shard
-  ticketctl stock demo -w         a line for every change, with tickets sold per second
-  ticketctl stock demo -w -o json a JSON object per line for every snapshot")]
+  ticketctl stock demo               one line per category
+  ticketctl stock demo -o wide       one line per stock shard
+  ticketctl stock demo -w            a line for every change, with tickets sold per second
+  ticketctl stock demo -w -o json    a JSON object per line for every snapshot")]
     Stock(Stock),
     /// The warm-up of an event: its lock, its epochs, and what was.
-    #[command(subcommand)]
+    #[command(subcommand, help_template = HELP, before_help = "\
+  ticketctl warmup status demo -w              who holds the sale, and every change
+  ticketctl warmup run demo                    refills the stock store
+  ticketctl warmup lock demo --confirm=demo    holds the sale
+  ticketctl warmup unlock demo                 lets it go on")]
     Warmup(Warmup),
     /// Orders of an event.
-    #[command(subcommand)]
+    #[command(subcommand, help_template = HELP, before_help = "\
+  ticketctl orders list demo --buyer b-17           what became of a buyer
+  ticketctl orders get ord_...                      one order with its history
+  ticketctl orders refund ord_... --confirm=demo    gives the money back")]
     Orders(Orders),
     /// Ledger nodes and where the stock shards live.
-    #[command(subcommand)]
+    #[command(subcommand, help_template = HELP, before_help = "\
+  ticketctl shards list       nodes, and the Citus shards that hold stock
+  ticketctl shards list -w    and every change")]
     Shards(Shards),
     /// Moves of shards between ledger nodes: planned first, carried out once approved.
-    #[command(subcommand)]
+    #[command(subcommand, help_template = HELP, before_help = "\
+  ticketctl rebalance plan --mode balance         shows the moves; nothing moves yet
+  ticketctl rebalance approve balance-x7k2p       starts them
+  ticketctl rebalance status balance-x7k2p -w     how far they are
+  ticketctl rebalance stop balance-x7k2p          breaks off; resume goes on")]
     Rebalance(Rebalance),
     /// How far each consumer is behind.
     #[command(help_template = HELP, before_help = "\
   ticketctl lag            one line per topic
-  ticketctl lag -o wide    one line per partition")]
-    Lag,
+  ticketctl lag -o wide    one line per partition
+  ticketctl lag -w         and a line for every change")]
+    Lag(Watch),
     /// Checks that everything adds up: stock, orders, store, facts, payments.
     #[command(help_template = HELP, before_help = "\
   ticketctl audit demo             exit code 1 when something does not add up
@@ -191,13 +211,18 @@ pub enum Command {
     Completions(Completions),
     /// Manual pages.
     #[command(help_template = HELP, before_help = "\
-  ticketctl man | man -l -                    the page of ticketctl
-  ticketctl man stock | man -l -              the page of a command
-  ticketctl man --dir ~/.local/share/man/man1 writes all pages")]
+  ticketctl man | man -l -                       the page of ticketctl
+  ticketctl man stock | man -l -                 the page of a command
+  ticketctl man --dir ~/.local/share/man/man1    writes all pages")]
     Man(Man),
 }
 
 impl Command {
+    /// It does nothing but wait, and keeps the time of `--timeout` itself.
+    pub(crate) const fn is_a_wait(&self) -> bool {
+        matches!(self, Self::Events(Events::Wait(_)))
+    }
+
     /// The role at the admin API that it needs.
     pub(crate) fn role(&self) -> Role {
         match self {
@@ -211,7 +236,7 @@ impl Command {
             | Self::Orders(Orders::List(_) | Orders::Get(_))
             | Self::Shards(_)
             | Self::Rebalance(_)
-            | Self::Lag
+            | Self::Lag(_)
             | Self::Audit(_)
             | Self::Doctor
             | Self::Explain(_)
@@ -234,6 +259,7 @@ pub enum Events {
     /// Shows an event: its phase, categories, conditions and what hinders it.
     #[command(help_template = HELP, before_help = "\
   ticketctl events get demo
+  ticketctl events get demo -w          and again with every change
   ticketctl events get demo -o yaml     the Kubernetes object")]
     Get(EventsGet),
     /// Waits until an event is as wanted.
@@ -241,7 +267,8 @@ pub enum Events {
   ticketctl events wait demo                              until it is Ready
   ticketctl events wait demo --for on-sale --timeout 5m
   ticketctl events wait demo --for condition=TopicReady
-  ticketctl events wait demo --for deleted")]
+  ticketctl events wait demo --for deleted
+  ticketctl events wait demo -o json                      and shows it then")]
     Wait(EventsWait),
 }
 
@@ -284,9 +311,14 @@ pub struct EventsWait {
     /// ready, scheduled, on-sale, paused, sold-out, closed, deleted or condition=TYPE.
     #[arg(long = "for", value_name = "WHAT", default_value = "ready")]
     pub until: Until,
-    /// Longest wait; exit code 5 after it.
-    #[arg(long, value_name = "DURATION", default_value = "60s")]
-    pub timeout: Span,
+}
+
+/// Flags of what takes no other.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Watch {
+    /// Goes on with every change.
+    #[arg(short, long)]
+    pub watch: bool,
 }
 
 /// What `events wait` waits for.
@@ -382,8 +414,9 @@ pub enum Warmup {
     /// Shows who holds the lock, the epochs, and what was.
     #[command(help_template = HELP, before_help = "\
   ticketctl warmup status demo
+  ticketctl warmup status demo -w         and every change
   ticketctl warmup status demo -o json    for a program")]
-    Status(EventArg),
+    Status(WarmupStatus),
     /// Refills the stock store from the ledger, and waits until it sells.
     #[command(help_template = HELP, before_help = "\
   ticketctl warmup run demo
@@ -392,7 +425,7 @@ pub enum Warmup {
     /// Holds the sale: nobody sells or warms up until it is unlocked.
     #[command(help_template = HELP, before_help = "\
   ticketctl warmup lock demo --reason 'wrong prices' --confirm=demo")]
-    Lock(WarmupHold),
+    Lock(WarmupLock),
     /// Gives the lock back; a keeper then warms up by itself.
     #[command(help_template = HELP, before_help = "\
   ticketctl warmup unlock demo                           your own lock
@@ -400,7 +433,18 @@ pub enum Warmup {
     Unlock(WarmupUnlock),
 }
 
-/// Flags of `warmup run`.
+/// Flags of `warmup status`.
+#[derive(Debug, Clone, Args)]
+pub struct WarmupStatus {
+    /// Name of the event in the namespace of -n.
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
+    pub event: String,
+    /// Goes on with every change.
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// Flags of `warmup run` and `warmup lock`.
 #[derive(Debug, Clone, Args)]
 pub struct WarmupLock {
     /// Name of the event in the namespace of -n.
@@ -409,18 +453,7 @@ pub struct WarmupLock {
     /// Why: shown to everybody who looks.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-}
-
-/// Flags of `warmup lock`.
-#[derive(Debug, Clone, Args)]
-pub struct WarmupHold {
-    /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub event: String,
-    /// Why: shown to everybody who looks.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// The event's name once more: the sale stops.
+    /// The event's name once more: `lock` stops the sale, and asks for it.
     #[arg(long, value_name = "EVENT", add = ArgValueCompleter::new(events))]
     pub confirm: Option<String>,
 }
@@ -445,11 +478,13 @@ pub enum Orders {
     /// Lists orders of an event.
     #[command(help_template = HELP, before_help = "\
   ticketctl orders list demo --state paid --limit 50
-  ticketctl orders list demo --buyer b-17 -o name")]
+  ticketctl orders list demo --buyer b-17 -o name
+  ticketctl orders list demo --state reserved -w    and a line for every change")]
     List(OrdersList),
     /// Shows an order with its history.
     #[command(help_template = HELP, before_help = "\
-  ticketctl orders get ord_...")]
+  ticketctl orders get ord_...
+  ticketctl orders get ord_... -w    and again with every change")]
     Get(OrdersGet),
     /// Refunds a paid order.
     #[command(help_template = HELP, before_help = "\
@@ -479,6 +514,9 @@ pub struct OrdersList {
     /// Goes on where the page before ended.
     #[arg(long, value_name = "CURSOR")]
     pub cursor: Option<String>,
+    /// Goes on with every change of the page.
+    #[arg(short, long)]
+    pub watch: bool,
 }
 
 /// Flags of `orders get`.
@@ -487,6 +525,9 @@ pub struct OrdersGet {
     /// Order reference: `ord_` and 46 hex digits.
     #[arg(value_name = "ORDER")]
     pub order: String,
+    /// Goes on with every change.
+    #[arg(short, long)]
+    pub watch: bool,
 }
 
 /// Flags of `orders refund` and `orders cancel`.
@@ -506,8 +547,9 @@ pub enum Shards {
     /// Lists the ledger's nodes and shards.
     #[command(help_template = HELP, before_help = "\
   ticketctl shards list            one line per Citus shard that holds stock
-  ticketctl shards list -o wide    all Citus shards")]
-    List,
+  ticketctl shards list -o wide    all Citus shards
+  ticketctl shards list -w         and a line for every change")]
+    List(Watch),
 }
 
 /// Rebalances.
@@ -524,18 +566,20 @@ pub enum Rebalance {
     #[command(help_template = HELP, before_help = "\
   ticketctl rebalance approve balance-x7k2p
   ticketctl rebalance approve balance-x7k2p --confirm=balance-x7k2p    one that was planned with --force")]
-    Approve(RebalanceApprove),
+    Approve(RebalanceGo),
     /// Breaks off what is under way; what was moved stays where it is.
     #[command(help_template = HELP, before_help = "\
   ticketctl rebalance stop balance-x7k2p")]
     Stop(RebalanceName),
     /// Goes on after a stop or a failure, where it stood.
     #[command(help_template = HELP, before_help = "\
-  ticketctl rebalance resume balance-x7k2p")]
-    Resume(RebalanceName),
+  ticketctl rebalance resume balance-x7k2p
+  ticketctl rebalance resume balance-x7k2p --confirm=balance-x7k2p    one that was planned with --force")]
+    Resume(RebalanceGo),
     /// Shows all rebalances, or one with its moves.
     #[command(help_template = HELP, before_help = "\
   ticketctl rebalance status                     all
+  ticketctl rebalance status -w                  and a line for every change
   ticketctl rebalance status balance-x7k2p       one, with its moves
   ticketctl rebalance status balance-x7k2p -w    until it ends")]
     Status(RebalanceStatus),
@@ -584,7 +628,7 @@ pub struct RebalancePlan {
     pub force: bool,
     /// Longest time of one move: a number and one of s, m, h.
     #[arg(long, value_name = "DURATION")]
-    pub timeout: Option<String>,
+    pub move_timeout: Option<String>,
     /// auto, block-writes or force-logical.
     #[arg(
         long,
@@ -607,9 +651,9 @@ pub struct RebalanceName {
     pub name: String,
 }
 
-/// Flags of `rebalance approve`.
+/// Flags of `rebalance approve` and `rebalance resume`.
 #[derive(Debug, Clone, Args)]
-pub struct RebalanceApprove {
+pub struct RebalanceGo {
     /// Name of the rebalance.
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(rebalances))]
     pub name: String,
@@ -624,8 +668,8 @@ pub struct RebalanceStatus {
     /// Name of the rebalance. Without one all are listed.
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(rebalances))]
     pub name: Option<String>,
-    /// Goes on with every change, until it ends.
-    #[arg(short, long, requires = "name")]
+    /// Goes on with every change; of one, until it ends.
+    #[arg(short, long)]
     pub watch: bool,
 }
 
@@ -720,14 +764,95 @@ mod tests {
         assert!("0s".parse::<Span>().is_err());
     }
 
+    /// Every command with its own name, as it is typed.
+    fn all(command: &clap::Command, before: &str) -> Vec<(String, clap::Command)> {
+        let name = format!("{before} {}", command.get_name()).trim().to_owned();
+        let own = command.get_subcommands().flat_map(|it| all(it, &name));
+        let mut all: Vec<_> = own.collect();
+        all.push((name, command.clone()));
+        all
+    }
+
     #[test]
-    fn help_shows_examples_before_flags() {
-        let help = Cli::command().render_long_help().to_string();
-        let at = |text: &str| help.find(text).unwrap();
-        assert!(
-            at("Examples:") < at("Usage:") && at("Usage:") < at("Commands:"),
-            "{help}"
-        );
+    fn help_of_every_command_shows_examples_before_flags() {
+        let all = all(&Cli::command(), "");
+        assert!(all.len() > 30, "{}", all.len());
+        for (name, mut command) in all {
+            let help = command.render_long_help().to_string();
+            let at = |text: &str| help.find(text).unwrap_or_else(|| panic!("{name}: {help}"));
+            assert!(at("Examples:") < at("Usage:"), "{name}: {help}");
+            let flags = help.find("Commands:").or_else(|| help.find("Options:"));
+            assert!(
+                flags.is_none_or(|at_flags| at("Usage:") < at_flags),
+                "{name}: {help}"
+            );
+        }
+    }
+
+    /// The words of an example: what is behind two blanks is a comment, what is behind a bar or an arrow the shell's.
+    fn words(example: &str) -> Vec<String> {
+        let ends = ["  ", " | ", " > "].iter();
+        let end = ends.filter_map(|end| example.find(end)).min();
+        let line = &example[..end.unwrap_or(example.len())];
+        let parts = line.split('\'').enumerate();
+        let words = parts.flat_map(|(number, part)| {
+            let is_quoted = number % 2 == 1;
+            if is_quoted {
+                vec![part]
+            } else {
+                part.split_whitespace().collect()
+            }
+        });
+        words.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_example_is_a_line_that_is_understood() {
+        let mut examples = 0;
+        for (name, command) in all(&Cli::command(), "") {
+            let text = command.get_before_help().unwrap().to_string();
+            let lines = text.lines().map(str::trim_start);
+            for example in lines.filter(|line| line.starts_with("ticketctl")) {
+                examples += 1;
+                let read = Cli::try_parse_from(words(example));
+                assert!(read.is_ok(), "{name}: {example}: {:?}", read.err());
+            }
+        }
+        assert!(examples > 60, "{examples}");
+    }
+
+    #[test]
+    fn what_is_read_can_be_watched() {
+        for line in [
+            "events list",
+            "events get demo",
+            "stock demo",
+            "warmup status demo",
+            "orders list demo",
+            "orders get ord_1",
+            "shards list",
+            "rebalance status",
+            "rebalance status balance-1",
+            "lag",
+        ] {
+            for flag in ["-w", "--watch"] {
+                let words = std::iter::once("ticketctl").chain(line.split(' '));
+                let read = Cli::try_parse_from(words.chain([flag, "--timeout", "5s"]));
+                assert!(read.is_ok(), "{line}: {:?}", read.err());
+            }
+        }
+        // Nothing changes by itself, or looking again would cost as much as the first time.
+        for line in [
+            "doctor",
+            "audit demo",
+            "explain",
+            "plan demo",
+            "warmup run demo",
+        ] {
+            let words = std::iter::once("ticketctl").chain(line.split(' '));
+            let words: Vec<&str> = words.chain(["-w"]).collect();
+            assert_eq!(usage_error(&words), 2, "{line}");
+        }
     }
 
     #[test]

@@ -70,6 +70,11 @@ impl Clients {
         !self.global.no_input
     }
 
+    /// Longest time for the whole command (`--timeout`).
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.global.timeout.map(|limit| limit.0)
+    }
+
     /// Where the platform itself runs.
     pub(crate) fn platform_namespace(&self) -> &str {
         &self.global.platform_namespace
@@ -147,8 +152,11 @@ impl Clients {
     /// `<namespace>.<name>`, as the admin API calls an event.
     pub(crate) async fn event_name(&self, event: &str) -> Result<String, Failure> {
         let namespace = self.namespace().await;
-        let name = ticket_core::EventName::new(&namespace, event)
-            .map_err(|error| Failure::new(Exit::Usage, error.into()))?;
+        let name = ticket_core::EventName::new(&namespace, event).map_err(|error| {
+            Failure::new(Exit::Usage, error.into()).or_next(
+                "`ticketctl events list` shows the names there are; -n names another namespace",
+            )
+        })?;
         Ok(name.to_string())
     }
 
@@ -235,7 +243,10 @@ impl Clients {
     /// The token, and when it has to be looked for again.
     async fn token(&self, now: Timestamp) -> Result<(SecretString, Option<Timestamp>), Failure> {
         if let Some(path) = &self.global.token_file {
-            let token = read_token(path).map_err(|cause| Failure::new(Exit::Error, cause))?;
+            let token = read_token(path).map_err(|cause| {
+                let next = "name a file that can be read with --token-file, or none: then a token is asked for in the cluster";
+                Failure::new(Exit::Error, cause).or_next(next)
+            })?;
             return Ok((token, Some(now + TOKEN_FILE_LIFE)));
         }
         if let Some(token) = &self.global.token {

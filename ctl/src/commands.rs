@@ -14,6 +14,7 @@ mod rebalance;
 mod shards;
 mod stock;
 mod warmup;
+mod watch;
 
 use kube::api::DynamicObject;
 
@@ -25,6 +26,9 @@ use crate::tui;
 
 /// How a command ended.
 pub(crate) type Ended = Result<Exit, Failure>;
+
+/// The phase of what is gone, while somebody watches.
+const DELETED: &str = "Deleted";
 
 pub(crate) async fn run(command: Command, clients: &Clients, output: &mut Output<'_>) -> Ended {
     match command {
@@ -41,7 +45,7 @@ pub(crate) async fn run(command: Command, clients: &Clients, output: &mut Output
         Command::Orders(Orders::Get(flags)) => orders::get(&flags, clients, output).await,
         Command::Orders(Orders::Refund(flags)) => orders::refund(&flags, clients, output).await,
         Command::Orders(Orders::Cancel(flags)) => orders::cancel(&flags, clients, output).await,
-        Command::Shards(Shards::List) => shards::list(clients, output).await,
+        Command::Shards(Shards::List(flags)) => shards::list(flags, clients, output).await,
         Command::Rebalance(Rebalance::Plan(flags)) => rebalance::plan(flags, clients, output).await,
         Command::Rebalance(Rebalance::Approve(flags)) => {
             rebalance::approve(&flags, clients, output).await
@@ -55,7 +59,7 @@ pub(crate) async fn run(command: Command, clients: &Clients, output: &mut Output
         Command::Rebalance(Rebalance::Status(flags)) => {
             rebalance::status(&flags, clients, output).await
         }
-        Command::Lag => lag::run(clients, output).await,
+        Command::Lag(flags) => lag::run(flags, clients, output).await,
         Command::Audit(flags) => audit::run(&flags, clients, output).await,
         Command::Doctor => doctor::run(clients, output).await,
         Command::Explain(flags) => explain::run(&flags, output),

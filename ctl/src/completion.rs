@@ -2,11 +2,12 @@
 //! had in time is left out, and nothing is ever said about it, since a shell would show it in the middle of a line.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
-use clap_complete::engine::CompletionCandidate;
+use clap_complete::engine::{self, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
@@ -20,17 +21,48 @@ use crate::exit::Failure;
 /// Name of the variable by which a script says that it wants completions.
 const VARIABLE: &str = "COMPLETE";
 
+/// By this name kubectl runs what completes the words of `kubectl ticket` (kubectl, "Extend kubectl with plugins"; the words
+/// come as arguments, the last of them is the one that was begun).
+const KUBECTL_ASKS: &str = "kubectl_complete-ticket";
+
+/// The last line for kubectl: no names of files (cobra's `ShellCompDirectiveNoFileComp`).
+const NO_FILES: &str = ":4";
+
 /// Longest wait for names: somebody sits before a line that does not go on.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Flags that say where events are, in both spellings.
 const PLACE_FLAGS: [&str; 4] = ["-n", "--namespace", "--context", "--kubeconfig"];
 
-/// Answers a shell that asks for completions and ends the process; does nothing otherwise.
+/// Answers a shell or kubectl that asks for completions and ends the process; does nothing otherwise.
 pub fn answer_shell() {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    if Path::new(&name).file_name() == Some(OsStr::new(KUBECTL_ASKS)) {
+        // Whatever goes wrong, a shell would show it in the middle of a line.
+        drop(io::stdout().write_all(for_kubectl(words).as_bytes()));
+        std::process::exit(0);
+    }
     CompleteEnv::with_factory(Cli::command)
         .var(VARIABLE)
         .complete();
+}
+
+/// What may stand where the last of `words` was begun: a line for each, then what the shell should make of them.
+fn for_kubectl(words: impl Iterator<Item = OsString>) -> String {
+    let line: Vec<OsString> = std::iter::once("ticketctl".into()).chain(words).collect();
+    let last = line.len() - 1;
+    let found = engine::complete(&mut Cli::command(), line, last, None).unwrap_or_default();
+    let mut lines = String::new();
+    for candidate in found.iter().filter(|candidate| !candidate.is_hide_set()) {
+        lines += &candidate.get_value().to_string_lossy();
+        if let Some(help) = candidate.get_help() {
+            lines.push('\t');
+            lines += &help.to_string();
+        }
+        lines.push('\n');
+    }
+    lines + NO_FILES + "\n"
 }
 
 /// The script of a shell.
@@ -100,6 +132,16 @@ fn clients(line: impl Iterator<Item = OsString>) -> Option<Clients> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kubectl_is_told_what_may_come_next() {
+        let answer = |words: &[&str]| for_kubectl(words.iter().map(OsString::from));
+        let verbs = answer(&["warmup", "l"]);
+        assert!(verbs.starts_with("lock\tHolds the sale"), "{verbs}");
+        assert!(verbs.ends_with("\n:4\n") && verbs.lines().count() == 2);
+        assert_eq!(answer(&["warmup", "zz"]), ":4\n");
+        assert!(answer(&["lag", "-o", "js"]).starts_with("json"));
+    }
 
     #[tokio::test]
     async fn a_line_that_is_not_whole_says_where_events_are() {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ticket_admin::AdminError;
 use ticket_core::Code;
@@ -114,7 +115,7 @@ impl Failure {
             ),
             403 => (
                 Exit::Error,
-                "ask for a role that allows this, or use another --context",
+                "ask for the role ticketctl-event-viewer to look or ticketctl-event-manager to change, or use another --context",
             ),
             409 => (
                 Exit::Refused,
@@ -133,6 +134,15 @@ impl Failure {
     #[must_use]
     pub fn timeout(what: impl std::fmt::Display) -> Self {
         Self::new(Exit::Timeout, anyhow::anyhow!("{what}"))
+    }
+
+    /// The command as a whole took longer than `--timeout` allows. What it had begun may go on without it.
+    #[must_use]
+    pub(crate) fn out_of_time(limit: Duration) -> Self {
+        let what = format!("not at its end after {limit:?}");
+        Self::timeout(what).or_next(
+            "a longer --timeout; if something was to be changed, look first whether it was",
+        )
     }
 
     /// Tells it to the person and gives the exit code.
@@ -182,6 +192,7 @@ impl From<io::Error> for Failure {
             Exit::Error,
             anyhow::Error::new(error).context("could not write the output"),
         )
+        .or_next("make room there, or write to another place")
     }
 }
 

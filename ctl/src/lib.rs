@@ -20,7 +20,16 @@ pub use exit::{Exit, Failure};
 /// Carries `cli` out. What goes wrong is told on the words' side of `output`.
 pub async fn run(cli: Cli, output: &mut Output<'_>) -> Exit {
     let clients = Clients::new(cli.global, cli.command.role());
-    match Box::pin(commands::run(cli.command, &clients, output)).await {
+    // Whoever waits for something by itself says what it waited for.
+    let limit = clients.limit().filter(|_| !cli.command.is_a_wait());
+    let command = Box::pin(commands::run(cli.command, &clients, output));
+    let ended = match limit {
+        None => command.await,
+        Some(limit) => tokio::time::timeout(limit, command)
+            .await
+            .unwrap_or_else(|_| Err(Failure::out_of_time(limit))),
+    };
+    match ended {
         Ok(exit) => exit,
         Err(failure) => failure.tell(output),
     }
@@ -31,5 +40,7 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Exit {
 pub fn no_runtime(error: &std::io::Error) -> Exit {
     let (mut data, mut words) = (std::io::sink(), std::io::stderr());
     let mut output = Output::new(&mut data, &mut words, output::Format::Table, false);
-    Failure::new(Exit::Error, anyhow::anyhow!("could not start: {error}")).tell(&mut output)
+    Failure::new(Exit::Error, anyhow::anyhow!("could not start: {error}"))
+        .or_next("look at the limits of this user's processes: ulimit -a")
+        .tell(&mut output)
 }

@@ -1,6 +1,7 @@
 //! What a command shows: data on standard output in the wanted format, words on standard error.
 
 mod age;
+mod growing;
 mod table;
 
 use std::io::{self, Write};
@@ -8,6 +9,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 pub(crate) use age::{age, short_time};
+pub(crate) use growing::Growing;
 pub(crate) use table::{Table, known};
 
 /// How data is shown.
@@ -109,6 +111,11 @@ impl<'a> Output<'a> {
         self.format == Format::Wide
     }
 
+    /// Only names were wanted.
+    pub(crate) fn is_for_names(&self) -> bool {
+        self.format == Format::Name
+    }
+
     /// Is it for people (`table`, `wide`) and not for programs?
     pub(crate) fn is_for_people(&self) -> bool {
         matches!(self.format, Format::Table | Format::Wide)
@@ -128,15 +135,20 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// One object of many that come one after the other: JSON on one line, YAML as a document of its own.
-    pub(crate) fn stream(&mut self, object: &impl Serialize) -> io::Result<()> {
-        if self.format == Format::Yaml {
-            writeln!(self.data, "---")?;
-            return self.yaml(object);
+    /// One document of many that come one after the other: JSON on one line, YAML as a document of its own.
+    pub(crate) fn stream(&mut self, document: &impl Document) -> io::Result<()> {
+        match self.format {
+            Format::Table | Format::Wide | Format::Name => self.show(document),
+            Format::Json => {
+                serde_json::to_writer(&mut *self.data, document.object())?;
+                writeln!(self.data)?;
+                self.data.flush()
+            }
+            Format::Yaml => {
+                writeln!(self.data, "---")?;
+                self.yaml(document.object())
+            }
         }
-        serde_json::to_writer(&mut *self.data, object)?;
-        writeln!(self.data)?;
-        self.data.flush()
     }
 
     /// A line of data, or several; nothing for an empty text.

@@ -68,6 +68,7 @@ pub(crate) async fn run(flags: &cli::Tui, clients: Clients) -> Ended {
     let cannot = |error: std::io::Error| {
         let cause = anyhow::Error::new(error).context("could not open the cockpit");
         Failure::new(Exit::Error, cause)
+            .or_next("every view has a command for scripts, too: `ticketctl --help`")
     };
     feed::start(clients, Arc::clone(&mailbox), wanted_there, commands_there).map_err(cannot)?;
     let desk = Desk {

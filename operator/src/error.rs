@@ -160,9 +160,11 @@ impl OperatorError {
             }
             Self::Owned { .. } => Code::ResourceConflict.as_str(),
             Self::Forgotten { .. } => Code::StockLost.as_str(),
-            Self::Kubernetes { .. } | Self::KubernetesDeadline { .. } => "kubernetes-failed",
+            Self::Kubernetes { .. } | Self::KubernetesDeadline { .. } => {
+                Code::KubernetesFailed.as_str()
+            }
             Self::Observe { cause, .. } | Self::Step { cause, .. } => cause.code(),
-            Self::Unsettled { .. } => "plan-unsettled",
+            Self::Unsettled { .. } => Code::PlanUnsettled.as_str(),
         }
     }
 

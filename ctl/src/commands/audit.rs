@@ -26,6 +26,10 @@ pub(crate) async fn run(flags: &EventArg, clients: &Clients, output: &mut Output
         return Ok(Exit::Ok);
     }
     output.word(&format!("error: {event}: something does not add up"));
+    let name = &flags.event;
+    output.word(&format!(
+        "next: `ticketctl stock {name} -o wide` shows each stock shard; `ticketctl warmup lock {name} --confirm={name}` holds the sale meanwhile"
+    ));
     Ok(Exit::Error)
 }
 

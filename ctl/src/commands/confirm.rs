@@ -34,7 +34,7 @@ fn line() -> Result<String, Failure> {
     let read = io::stdin().lock().read_line(&mut line);
     read.map_err(|error| {
         let cause = anyhow::Error::new(error).context("could not read the answer");
-        Failure::new(Exit::Error, cause)
+        Failure::new(Exit::Error, cause).or_next("say the name with --confirm")
     })?;
     Ok(line.trim().to_owned())
 }

@@ -5,17 +5,33 @@ use std::collections::BTreeMap;
 use ticket_admin::{LagEntry, List};
 
 use super::Ended;
+use super::watch::{self, Lines, Rows};
+use crate::cli::Watch;
 use crate::clients::Clients;
 use crate::exit::Exit;
 use crate::output::{Document, Output, Table, known};
 
-pub(crate) async fn run(clients: &Clients, output: &mut Output<'_>) -> Ended {
+pub(crate) async fn run(flags: Watch, clients: &Clients, output: &mut Output<'_>) -> Ended {
+    if flags.watch {
+        return follow(clients, output).await;
+    }
     let lag = clients.admin().await?.lag().await?;
     if lag.items.is_empty() {
         output.word("nobody consumes anything yet");
     }
     output.show(&Lag(lag))?;
     Ok(Exit::Ok)
+}
+
+async fn follow(clients: &Clients, output: &mut Output<'_>) -> Ended {
+    let mut rows = Rows::new();
+    watch::poll(
+        clients,
+        async |admin| admin.lag().await,
+        |lag, output| rows.show(Lag(lag), output),
+        output,
+    )
+    .await
 }
 
 struct Lag(List<LagEntry>);
@@ -52,6 +68,26 @@ impl Document for Lag {
     }
 
     fn table(&self, is_wide: bool) -> String {
+        self.lines(is_wide).to_string()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let topics = by_topic(&self.0.items);
+        topics
+            .keys()
+            .map(|(group, topic)| format!("{group}/{topic}"))
+            .collect()
+    }
+}
+
+impl Lines for Lag {
+    fn tables(&self, is_wide: bool) -> Vec<Table> {
+        vec![self.lines(is_wide)]
+    }
+}
+
+impl Lag {
+    fn lines(&self, is_wide: bool) -> Table {
         if is_wide {
             let mut table = Table::new(&["GROUP", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG"]);
             for entry in &self.0.items {
@@ -64,7 +100,7 @@ impl Document for Lag {
                     known(entry.lag),
                 ]);
             }
-            return table.to_string();
+            return table;
         }
         let mut table = Table::new(&["GROUP", "TOPIC", "PARTITIONS", "LAG", "UNKNOWN"]);
         for ((group, topic), waiting) in by_topic(&self.0.items) {
@@ -76,15 +112,7 @@ impl Document for Lag {
                 waiting.unknown.to_string(),
             ]);
         }
-        table.to_string()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let topics = by_topic(&self.0.items);
-        topics
-            .keys()
-            .map(|(group, topic)| format!("{group}/{topic}"))
-            .collect()
+        table
     }
 }
 

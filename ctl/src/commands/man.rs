@@ -17,6 +17,7 @@ pub(crate) fn run(flags: &cli::Man, output: &mut Output<'_>) -> Ended {
         write_all(folder, &pages).map_err(|error| {
             let what = format!("could not write the pages to {}", folder.display());
             Failure::new(Exit::Error, anyhow::Error::new(error).context(what))
+                .or_next("name a folder with --dir that you may write to")
         })?;
         output.word(&format!(
             "{} pages are in {}",
@@ -79,10 +80,10 @@ fn add(command: &Command, before: &str, pages: &mut Vec<Page>) {
     }
 }
 
-/// Lines that stay as they are. They are indented, so that none of them is taken for a request of the formatter.
+/// Lines that stay as they are. They are indented, the first here, so that none of them is taken for a request of the formatter.
 fn section(title: &str, text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('-', "\\-");
-    format!(".SH {title}\n.nf\n{}\n.fi\n", text.trim_end())
+    format!(".SH {title}\n.nf\n  {}\n.fi\n", text.trim())
 }
 
 fn write_all(folder: &Path, pages: &[Page]) -> io::Result<()> {

@@ -4,6 +4,7 @@ use ticket_admin::{AdminClient, Amount, List, OrderView, OrdersQuery};
 
 use super::Ended;
 use super::confirm::confirmed;
+use super::watch::{self, Lines, Page, Rows};
 use crate::cli::{OrdersChange, OrdersGet, OrdersList};
 use crate::clients::Clients;
 use crate::exit::{Exit, Failure};
@@ -17,23 +18,66 @@ pub(crate) async fn list(flags: OrdersList, clients: &Clients, output: &mut Outp
         limit: Some(flags.limit),
         cursor: flags.cursor,
     };
+    if flags.watch {
+        return follow_list(&event, &query, clients, output).await;
+    }
     let page = clients.admin().await?.orders(&event, &query).await?;
     if page.items.is_empty() {
         output.word("no such orders");
     }
     let next = page.next_cursor.clone();
-    output.show(&Page(page))?;
+    output.show(&Listed(page))?;
     if let Some(cursor) = next.filter(|_| output.is_for_people()) {
         output.word(&format!("there are more: --cursor {cursor}"));
     }
     Ok(Exit::Ok)
 }
 
+async fn follow_list(
+    event: &str,
+    query: &OrdersQuery,
+    clients: &Clients,
+    output: &mut Output<'_>,
+) -> Ended {
+    let mut rows = Rows::new();
+    let mut was_full = false;
+    watch::poll(
+        clients,
+        async |admin| admin.orders(event, query).await,
+        |page, output| {
+            let is_full = page.next_cursor.is_some();
+            rows.show(Listed(page), output)?;
+            // Pages are by order id, and those of new orders are anywhere.
+            if is_full && !was_full && output.is_for_people() {
+                output.word("more orders are there than are watched: raise --limit, or choose with --state or --buyer");
+            }
+            was_full = is_full;
+            Ok(())
+        },
+        output,
+    )
+    .await
+}
+
 pub(crate) async fn get(flags: &OrdersGet, clients: &Clients, output: &mut Output<'_>) -> Ended {
     spelled(&flags.order)?;
+    if flags.watch {
+        return follow_one(&flags.order, clients, output).await;
+    }
     let order = clients.admin().await?.order(&flags.order).await?;
     output.show(&Order(order))?;
     Ok(Exit::Ok)
+}
+
+async fn follow_one(order: &str, clients: &Clients, output: &mut Output<'_>) -> Ended {
+    let mut page = Page::new();
+    watch::poll(
+        clients,
+        async |admin| admin.order(order).await,
+        |order, output| page.show(Order(order), output),
+        output,
+    )
+    .await
 }
 
 pub(crate) async fn refund(
@@ -91,13 +135,15 @@ async fn of_event(
 fn spelled(order: &str) -> Result<(), Failure> {
     match order.parse::<ticket_core::OrderRef>() {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::new(Exit::Usage, error.into())),
+        Err(error) => Err(Failure::new(Exit::Usage, error.into()).or_next(
+            "`ticketctl orders list EVENT` shows references; buyers get theirs with the order",
+        )),
     }
 }
 
-struct Page(List<OrderView>);
+struct Listed(List<OrderView>);
 
-impl Document for Page {
+impl Document for Listed {
     type Object = List<OrderView>;
 
     fn object(&self) -> &List<OrderView> {
@@ -105,6 +151,22 @@ impl Document for Page {
     }
 
     fn table(&self, is_wide: bool) -> String {
+        self.lines(is_wide).to_string()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.items.iter().map(|order| order.id.clone()).collect()
+    }
+}
+
+impl Lines for Listed {
+    fn tables(&self, is_wide: bool) -> Vec<Table> {
+        vec![self.lines(is_wide)]
+    }
+}
+
+impl Listed {
+    fn lines(&self, is_wide: bool) -> Table {
         let now = ticket_core::clock::now();
         let mut header = vec!["ORDER", "STATE", "CATEGORY", "QUANTITY", "BUYER", "AGE"];
         if is_wide {
@@ -134,11 +196,7 @@ impl Document for Page {
             }
             table.row(row);
         }
-        table.to_string()
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.0.items.iter().map(|order| order.id.clone()).collect()
+        table
     }
 }
 

@@ -20,6 +20,13 @@ use crate::output::{Document, Output, Table};
 /// Largest file that is read, bytes: the API server takes no larger object.
 const FILE_BYTES_MAX: u64 = 3 * 1024 * 1024;
 
+/// What to do about a file that cannot be read.
+const NAME_A_FILE: &str = "-f takes a file with one Event as YAML or JSON, or - for standard input";
+
+/// What to do about an Event that cannot be.
+const CORRECT_IT: &str =
+    "correct the file and plan again; `kubectl explain tkev.spec` has every field with its limits";
+
 /// What a person reads instead of the id that only the ledger can give.
 const ID_TO_COME: &str = "<id>";
 
@@ -35,7 +42,8 @@ pub(crate) async fn run(flags: &cli::Plan, clients: &Clients, output: &mut Outpu
 }
 
 async fn of_file(path: &Path, clients: &Clients, output: &mut Output<'_>) -> Ended {
-    let mut event = read(path).map_err(|cause| Failure::new(Exit::Error, cause))?;
+    let mut event =
+        read(path).map_err(|cause| Failure::new(Exit::Error, cause).or_next(NAME_A_FILE))?;
     if event.metadata.namespace.is_none() {
         event.metadata.namespace = Some(clients.namespace().await);
     }
@@ -45,9 +53,10 @@ async fn of_file(path: &Path, clients: &Clients, output: &mut Output<'_>) -> End
             output.word(&format!("error: {rule}"));
         }
         let refused = anyhow::anyhow!("{}: the API server would refuse this", path.display());
-        return Err(Failure::new(Exit::Error, refused));
+        return Err(Failure::new(Exit::Error, refused).or_next(CORRECT_IT));
     }
-    let planned = planned(&event).map_err(|cause| Failure::new(Exit::Error, cause))?;
+    let planned =
+        planned(&event).map_err(|cause| Failure::new(Exit::Error, cause).or_next(CORRECT_IT))?;
     output.show(&planned)?;
     output.word("these are the steps for a new event; the operator plans from what it finds");
     if event.spec.placement.isolation == Isolation::Dedicated {

@@ -6,16 +6,16 @@ mod dry_run;
 mod plan;
 mod show;
 
-use kube::api::{Api, DynamicObject};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::api::{Api, DynamicObject, ObjectList};
 use ticket_crds::RebalancePhase;
 
 use self::show::{Listed, Shown, line};
-use super::Ended;
+use super::watch::{self, Change};
+use super::{DELETED, Ended};
 use crate::cli::RebalanceStatus;
 use crate::clients::Clients;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Growing, Output};
 use crate::rebalance::{Rebalance, all, api, get};
 
 pub(crate) use change::{approve, resume, stop};
@@ -29,6 +29,9 @@ pub(crate) async fn status(
     let api = api(clients).await?;
     let Some(name) = &flags.name else {
         let objects = all(&api, clients).await?;
+        if flags.watch {
+            return follow_all(api, &objects, output).await;
+        }
         if objects.items.is_empty() {
             output.word("no rebalances");
         }
@@ -36,50 +39,69 @@ pub(crate) async fn status(
         return Ok(Exit::Ok);
     };
     let object = get(&api, name, clients).await?;
-    output.show(&Shown(&object))?;
-    if !flags.watch {
-        return Ok(Exit::Ok);
+    if flags.watch {
+        return follow(api, &object, output).await;
     }
-    watch(api, name, &object, output).await
+    output.show(&Shown(&object))?;
+    Ok(Exit::Ok)
+}
+
+/// Programs get an object at a time from the beginning, people lines under those that are there.
+async fn follow_all(
+    api: Api<DynamicObject>,
+    objects: &ObjectList<DynamicObject>,
+    output: &mut Output<'_>,
+) -> Ended {
+    if !output.is_for_people() {
+        return watch::list(
+            api,
+            &[],
+            |object, _, output| Ok(output.stream(&Shown(object))?),
+            output,
+        )
+        .await;
+    }
+    let is_wide = output.is_wide();
+    let mut growing = Growing::default();
+    output.text(&growing.lines(&show::lines(&objects.items, None, is_wide)))?;
+    watch::list(
+        api,
+        &objects.items,
+        |object, change, output| {
+            let phase = match change {
+                Change::Made => None,
+                Change::Deleted => Some(DELETED),
+            };
+            let line = show::lines(std::slice::from_ref(object), phase, is_wide);
+            Ok(output.text(&growing.lines(&line))?)
+        },
+        output,
+    )
+    .await
 }
 
 /// Shows every change until nothing changes by itself any more.
-async fn watch(
-    api: Api<DynamicObject>,
-    name: &str,
-    first: &DynamicObject,
-    output: &mut Output<'_>,
-) -> Ended {
-    use futures::TryStreamExt as _;
-    let mut shown = first.metadata.resource_version.clone();
+async fn follow(api: Api<DynamicObject>, first: &DynamicObject, output: &mut Output<'_>) -> Ended {
+    output.stream(&Shown(first))?;
     if let Some(exit) = ended(first) {
         return Ok(exit);
     }
-    let changes = watcher::watch_object(api, name).default_backoff();
-    let mut changes = std::pin::pin!(changes);
-    loop {
-        match changes.try_next().await {
-            Ok(Some(Some(object))) => {
-                if object.metadata.resource_version != shown {
-                    shown.clone_from(&object.metadata.resource_version);
-                    if output.is_for_people() {
-                        output.text(&line(&Rebalance::of(&object)))?;
-                    } else {
-                        output.stream(&object)?;
-                    }
-                }
-                if let Some(exit) = ended(&object) {
-                    return Ok(exit);
-                }
+    let what = format!("rebalance {}", Rebalance::of(first).name);
+    watch::object(
+        api,
+        &what,
+        first,
+        |object, output| {
+            if output.is_for_people() {
+                output.text(&line(&Rebalance::of(object)))?;
+            } else {
+                output.stream(&Shown(object))?;
             }
-            Ok(Some(None)) => {
-                output.word(&format!("rebalance {name} is gone"));
-                return Ok(Exit::NotFound);
-            }
-            Ok(None) => return Ok(Exit::Ok),
-            Err(error) => output.word(&format!("the watch broke off, starting again: {error}")),
-        }
-    }
+            Ok(ended(object))
+        },
+        output,
+    )
+    .await
 }
 
 /// How it ended, if it has, and about the newest spec.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ticket_admin::{AdminClient, Counts, StockStream, StockView};
+use ticket_admin::{CategoryStock, Counts, StockStream, StockView};
 
 use super::Ended;
+use super::watch::Silence;
 use crate::cli::Stock;
 use crate::clients::Clients;
 use crate::exit::{Exit, Failure};
@@ -16,16 +17,12 @@ use crate::output::{Document, Output, Table, known, short_time};
 /// looks at an old number for long.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
-/// Tries to open a broken stream again: ten minutes outlast a restart, and a forgotten window gives up.
-const REOPEN_TRIES_MAX: u32 = 600;
-
 pub(crate) async fn run(flags: &Stock, clients: &Clients, output: &mut Output<'_>) -> Ended {
     let event = clients.event_name(&flags.event).await?;
-    let admin = clients.admin().await?;
     if flags.watch {
-        return watch(&admin, &event, output).await;
+        return watch(&event, clients, output).await;
     }
-    let stock = admin.stock(&event).await?;
+    let stock = clients.admin().await?.stock(&event).await?;
     if stock.armed_epoch != Some(stock.epoch) {
         let armed = stock
             .armed_epoch
@@ -40,33 +37,36 @@ pub(crate) async fn run(flags: &Stock, clients: &Clients, output: &mut Output<'_
 }
 
 /// Until somebody stops it. A stream that breaks is opened again; one that cannot be opened at first is a failure.
-async fn watch(admin: &AdminClient, event: &str, output: &mut Output<'_>) -> Ended {
+async fn watch(event: &str, clients: &Clients, output: &mut Output<'_>) -> Ended {
     let mut changes = Changes::default();
-    let mut stream = admin.watch_stock(event).await?;
+    let mut silence = Silence::default();
+    let mut stream = clients.admin().await?.watch_stock(event).await?;
     loop {
-        let why = match stream.next().await {
+        match stream.next().await {
             Ok(Some(stock)) => {
-                changes.show(&stock, output)?;
+                silence.end();
+                changes.show(stock, output)?;
                 continue;
             }
-            Ok(None) => "the stream ended".to_owned(),
-            Err(error) if error.is_passing() => error.to_string(),
-            Err(error) => return Err(error.into()),
-        };
-        output.word(&format!("{why}; opening it again"));
-        stream = reopen(admin, event).await?;
+            Ok(None) => output.word("the stream ended; opening it again"),
+            Err(error) => silence.bear(error, output)?,
+        }
+        stream = reopen(event, clients, &mut silence, output).await?;
     }
 }
 
-async fn reopen(admin: &AdminClient, event: &str) -> Result<StockStream, Failure> {
-    let mut tries = 0;
+async fn reopen(
+    event: &str,
+    clients: &Clients,
+    silence: &mut Silence,
+    output: &mut Output<'_>,
+) -> Result<StockStream, Failure> {
     loop {
         tokio::time::sleep(REOPEN_AFTER).await;
-        tries += 1;
-        match admin.watch_stock(event).await {
+        // A client each time: its token may have to be renewed.
+        match clients.admin().await?.watch_stock(event).await {
             Ok(stream) => return Ok(stream),
-            Err(error) if error.is_passing() && tries < REOPEN_TRIES_MAX => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => silence.bear(error, output)?,
         }
     }
 }
@@ -82,30 +82,36 @@ const HEADER: [&str; 7] = [
     "PER-S",
 ];
 
+/// When a category was read, and its numbers then.
+type Before = (Timestamp, Counts);
+
 /// A line per category whose numbers moved.
 #[derive(Debug, Default)]
 struct Changes {
     has_header: bool,
-    /// Per category what was last shown, and when it was read.
-    before: BTreeMap<String, (Timestamp, Counts)>,
+    /// Per category.
+    before: BTreeMap<String, Before>,
 }
 
 impl Changes {
-    fn show(&mut self, stock: &StockView, output: &mut Output<'_>) -> Result<(), Failure> {
-        if !output.is_for_people() {
-            return Ok(output.stream(stock)?);
+    /// Lines for people, names of what moved for `name`, every snapshot for other programs.
+    fn show(&mut self, stock: StockView, output: &mut Output<'_>) -> Result<(), Failure> {
+        if output.is_for_people() {
+            self.lines(&stock, output)
+        } else if output.is_for_names() {
+            self.names(&stock, output)
+        } else {
+            Ok(output.stream(&View(stock))?)
         }
+    }
+
+    fn lines(&mut self, stock: &StockView, output: &mut Output<'_>) -> Result<(), Failure> {
         if !self.has_header {
             self.has_header = true;
             output.text(&columns(HEADER))?;
         }
-        for category in &stock.categories {
-            let now = (stock.as_of, category.counts);
-            let before = self.before.insert(category.name.clone(), now);
-            if before.is_some_and(|(_, counts)| counts == category.counts) {
-                continue;
-            }
-            let rate = before.and_then(|before| per_second(before, now));
+        for (category, before) in self.moved(stock) {
+            let rate = before.and_then(|before| per_second(before, (stock.as_of, category.counts)));
             output.text(&columns([
                 &short_time(stock.as_of),
                 &category.name,
@@ -118,6 +124,26 @@ impl Changes {
         }
         Ok(())
     }
+
+    fn names(&mut self, stock: &StockView, output: &mut Output<'_>) -> Result<(), Failure> {
+        for (category, _) in self.moved(stock) {
+            output.text(&category.name)?;
+        }
+        Ok(())
+    }
+
+    /// The categories whose numbers are not those of the reading before, each with that reading.
+    fn moved<'a>(&mut self, stock: &'a StockView) -> Vec<(&'a CategoryStock, Option<Before>)> {
+        let mut moved = Vec::new();
+        for category in &stock.categories {
+            let now = (stock.as_of, category.counts);
+            let before = self.before.insert(category.name.clone(), now);
+            if before.is_none_or(|(_, counts)| counts != category.counts) {
+                moved.push((category, before));
+            }
+        }
+        moved
+    }
 }
 
 /// Columns of a table that grows: their widths cannot be known before, so they are fixed.
@@ -126,7 +152,7 @@ fn columns([time, category, available, held, sold, store, rate]: [&str; 7]) -> S
 }
 
 /// Tickets taken per second between two readings; `None` when no time passed.
-fn per_second(before: (Timestamp, Counts), now: (Timestamp, Counts)) -> Option<i64> {
+fn per_second(before: Before, now: Before) -> Option<i64> {
     let millis = i64::try_from(now.0.duration_since(before.0).as_millis()).ok()?;
     let taken = before.1.available - now.1.available;
     (millis > 0).then(|| taken.saturating_mul(1_000) / millis)
@@ -249,7 +275,7 @@ fn counts(counts: &Counts) -> [String; 4] {
 
 #[cfg(test)]
 mod tests {
-    use ticket_admin::{CategoryStock, ShardStock};
+    use ticket_admin::ShardStock;
 
     use super::*;
     use crate::output::Format;
@@ -292,13 +318,24 @@ mod tests {
             reading(1, 0, Some(100)),
             reading(3, 50, Some(50)),
         ] {
-            changes.show(&stock, &mut output).unwrap();
+            changes.show(stock, &mut output).unwrap();
         }
         insta::assert_snapshot!(String::from_utf8(data).unwrap(), @r"
         TIME       CATEGORY         AVAILABLE      HELD      SOLD     STORE     PER-S
         00:00:00   vip                    100         0         0       100         -
         00:00:03   vip                     50         0        50        50        25
         ");
+    }
+
+    #[test]
+    fn a_watch_of_names_says_which_category_moved() {
+        let (mut data, mut words) = (Vec::new(), Vec::new());
+        let mut output = Output::new(&mut data, &mut words, Format::Name, false);
+        let mut changes = Changes::default();
+        for sold in [0, 0, 50] {
+            changes.show(reading(0, sold, None), &mut output).unwrap();
+        }
+        assert_eq!(String::from_utf8(data).unwrap(), "vip\nvip\n");
     }
 
     #[test]

@@ -4,26 +4,50 @@ use ticket_admin::{LockRequest, UnlockRequest, WarmupView};
 
 use super::Ended;
 use super::confirm::confirmed;
-use crate::cli::{EventArg, WarmupHold, WarmupLock, WarmupUnlock};
+use super::watch::{self, Page};
+use crate::cli::{WarmupLock, WarmupStatus, WarmupUnlock};
 use crate::clients::Clients;
 use crate::exit::Exit;
 use crate::output::{Document, Output, Table, age};
 
-pub(crate) async fn status(flags: &EventArg, clients: &Clients, output: &mut Output<'_>) -> Ended {
+pub(crate) async fn status(
+    flags: &WarmupStatus,
+    clients: &Clients,
+    output: &mut Output<'_>,
+) -> Ended {
     let event = clients.event_name(&flags.event).await?;
+    if flags.watch {
+        return follow(&event, clients, output).await;
+    }
     let view = clients.admin().await?.warmup(&event).await?;
     output.show(&Status(view))?;
     Ok(Exit::Ok)
 }
 
+async fn follow(event: &str, clients: &Clients, output: &mut Output<'_>) -> Ended {
+    let mut page = Page::new();
+    watch::poll(
+        clients,
+        async |admin| admin.warmup(event).await,
+        |view, output| page.show(Status(view), output),
+        output,
+    )
+    .await
+}
+
 pub(crate) async fn run(flags: WarmupLock, clients: &Clients, output: &mut Output<'_>) -> Ended {
     let event = clients.event_name(&flags.event).await?;
-    let wish = LockRequest {
-        reason: flags.reason,
-    };
     if clients.is_dry_run() {
         return would("warm up", &event, clients, output).await;
     }
+    // It gives the sale back by itself within a moment, so nobody must say the name twice; who does must mean the same event.
+    if let Some(confirm) = flags.confirm.as_deref() {
+        let hurts = "refills the stock store";
+        confirmed(&flags.event, Some(confirm), hurts, clients, output)?;
+    }
+    let wish = LockRequest {
+        reason: flags.reason,
+    };
     let view = clients.admin().await?.run_warmup(&event, &wish).await?;
     let epoch = view.epoch;
     output.show(&Status(view))?;
@@ -31,7 +55,7 @@ pub(crate) async fn run(flags: WarmupLock, clients: &Clients, output: &mut Outpu
     Ok(Exit::Ok)
 }
 
-pub(crate) async fn lock(flags: WarmupHold, clients: &Clients, output: &mut Output<'_>) -> Ended {
+pub(crate) async fn lock(flags: WarmupLock, clients: &Clients, output: &mut Output<'_>) -> Ended {
     let event = clients.event_name(&flags.event).await?;
     if clients.is_dry_run() {
         return would("hold", &event, clients, output).await;

@@ -40,7 +40,7 @@ async fn wanted(flags: RebalancePlan, clients: &Clients) -> Result<DynamicObject
         node,
         events,
         force,
-        timeout,
+        move_timeout,
         transfer_mode,
         name,
     } = flags;
@@ -72,8 +72,8 @@ async fn wanted(flags: RebalancePlan, clients: &Clients) -> Result<DynamicObject
     if !events.is_empty() {
         set(&mut spec, "events", events.into());
     }
-    if let Some(timeout) = timeout {
-        set(&mut spec, "timeout", timeout.into());
+    if let Some(limit) = move_timeout {
+        set(&mut spec, "timeout", limit.into());
     }
     let metadata = match name {
         Some(name) => json!({ "name": name }),
@@ -85,7 +85,10 @@ async fn wanted(flags: RebalancePlan, clients: &Clients) -> Result<DynamicObject
         "metadata": metadata,
         "spec": spec,
     }))
-    .map_err(|error| Failure::new(Exit::Error, error.into()))
+    .map_err(|error| {
+        let next = "compare the flags with `ticketctl rebalance plan --help`";
+        Failure::new(Exit::Error, error.into()).or_next(next)
+    })
 }
 
 fn set(spec: &mut Value, key: &str, value: Value) {
@@ -114,11 +117,13 @@ pub(crate) async fn planned(
                 Err(_) => {}
                 Ok(Some(None)) => {
                     let gone = anyhow::anyhow!("rebalance {name} was deleted meanwhile");
-                    return Err(Failure::new(Exit::NotFound, gone));
+                    return Err(Failure::new(Exit::NotFound, gone).or_next("plan it again"));
                 }
                 Ok(None) => {
                     let ended = anyhow::anyhow!("the watch of the API server ended");
-                    return Err(Failure::new(Exit::Error, ended));
+                    let next =
+                        format!("`ticketctl rebalance status {name}` shows what was planned");
+                    return Err(Failure::new(Exit::Error, ended).or_next(next));
                 }
             }
         }
@@ -142,9 +147,10 @@ pub(crate) fn cannot_be_planned(rebalance: &Rebalance) -> Failure {
     let (_, message) = rebalance.reason();
     let code = rebalance.status.last_error.as_ref();
     let code = code.map(|error| error.code.clone()).unwrap_or_default();
-    let next = code
-        .parse::<Code>()
-        .map_or_else(|()| String::new(), |code| code.next_step().to_owned());
+    let next = code.parse::<Code>().map_or_else(
+        |()| format!("`ticketctl rebalance status {name}` shows all that the operator says"),
+        |code| code.next_step().to_owned(),
+    );
     let cause = anyhow::anyhow!("{name} cannot be planned: {message} [{code}]");
     Failure::new(Exit::Refused, cause).or_next(next)
 }

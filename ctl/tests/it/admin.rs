@@ -16,7 +16,7 @@ async fn server(route: &str, status: u16, body: Value) -> MockServer {
     server
 }
 
-async fn ask(url: &str, args: &[&str]) -> Ran {
+pub(crate) async fn ask(url: &str, args: &[&str]) -> Ran {
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "t0ken\n").unwrap();
     let kubeconfig = no_cluster();
@@ -26,7 +26,7 @@ async fn ask(url: &str, args: &[&str]) -> Ran {
     ticketctl(&[args, &flags].concat()).await
 }
 
-fn problem(code: &str, status: u16) -> Value {
+pub(crate) fn problem(code: &str, status: u16) -> Value {
     json!({
         "type": format!("https://ticketctl.io/problems/{code}"),
         "title": "A title.", "status": status, "detail": "the detail", "code": code,
@@ -106,6 +106,7 @@ async fn an_audit_that_does_not_hold_is_exit_1_and_says_which_check() {
     let ran = ask(&broken.uri(), &["audit", "demo"]).await;
     assert_eq!(ran.exit, 1);
     assert!(ran.data.starts_with("FAIL  conservation"), "{ran:?}");
+    assert!(ran.words.contains("next: `ticketctl stock demo"), "{ran:?}");
     let ran = ask(&broken.uri(), &["audit", "demo", "-o", "name"]).await;
     assert_eq!((ran.exit, ran.data.as_str()), (1, "conservation\n"));
 }
@@ -183,6 +184,33 @@ async fn an_order_is_refunded_only_with_the_name_of_its_event() {
 }
 
 #[tokio::test]
+async fn a_sale_is_stopped_only_with_the_name_of_its_event() {
+    let server = MockServer::start().await;
+    let view = json!({ "event": "default.demo", "epoch": 3, "armed_epoch": 3, "history": [] });
+    for verb in ["run", "lock"] {
+        Mock::given(method("POST"))
+            .and(path(format!("/admin/v1/events/default.demo/warmup/{verb}")))
+            .respond_with(ResponseTemplate::new(200).set_body_json(&view))
+            .expect(1)
+            .mount(&server)
+            .await;
+        // A run gives the sale back by itself: whoever names another event is refused, but nobody must name one.
+        let refused: &[&[&str]] = match verb {
+            "run" => &[&["--confirm=other"]],
+            _ => &[&[], &["--confirm=other"]],
+        };
+        for confirm in refused {
+            let args = [&["warmup", verb, "demo"], *confirm].concat();
+            let ran = ask(&server.uri(), &args).await;
+            assert_eq!(ran.exit, 4, "{ran:?}");
+            assert!(ran.words.contains("next: add --confirm=demo"), "{ran:?}");
+        }
+        let ran = ask(&server.uri(), &["warmup", verb, "demo", "--confirm=demo"]).await;
+        assert_eq!(ran.exit, 0, "{ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_slow_answer_is_a_timeout() {
     let server = MockServer::start().await;
     let late = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(20));
@@ -190,8 +218,11 @@ async fn a_slow_answer_is_a_timeout() {
         .respond_with(late)
         .mount(&server)
         .await;
-    let ran = ask(&server.uri(), &["lag", "--request-timeout", "50ms"]).await;
-    assert_eq!(ran.exit, 5, "{ran:?}");
+    for flag in ["--request-timeout", "--timeout"] {
+        let ran = ask(&server.uri(), &["lag", flag, "50ms"]).await;
+        assert_eq!(ran.exit, 5, "{ran:?}");
+        assert!(ran.words.contains("next: "), "{ran:?}");
+    }
 }
 
 #[tokio::test]

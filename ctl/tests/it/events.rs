@@ -145,6 +145,10 @@ async fn a_wait_ends_with_the_event_and_not_before() {
     };
     let (reached, ()) = tokio::join!(waiting, operator);
     assert_eq!(reached.exit, 0, "{reached:?}");
+    assert_eq!(reached.data, "", "{reached:?}");
+    let object = place.run(&["events", "wait", "demo", "-o", "json"]).await;
+    let object: Value = serde_json::from_str(&object.data).unwrap();
+    assert_eq!(object["status"]["phase"], "OnSale");
     let on_sale = place
         .run(&["events", "wait", "demo", "--for", "on-sale"])
         .await;
@@ -173,6 +177,69 @@ async fn a_wait_ends_with_the_event_and_not_before() {
         .run(&["events", "wait", "demo", "--for", "deleted"])
         .await;
     assert_eq!(again.exit, 0, "{again:?}");
+}
+
+#[tokio::test]
+async fn a_watch_shows_every_change_in_every_format() {
+    let place = Place::new().await;
+    place.create("demo").await;
+    place.say("demo", "Pending", "False").await;
+    let watch = async |format: &str| {
+        let args = ["events", "list", "-w", "--timeout", "4s", "-o", format];
+        let ran = place.run(&args).await;
+        assert_eq!(ran.exit, 5, "{ran:?}");
+        ran.data
+    };
+    let operator = async {
+        for phase in ["OnSale", "Paused"].iter().cycle().take(600) {
+            place.say("demo", phase, "True").await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let (table, json, name) = tokio::select! {
+        shown = async { tokio::join!(watch("table"), watch("json"), watch("name")) } => shown,
+        () = operator => unreachable!("a watch ends long before"),
+    };
+    assert_eq!(table.matches("NAME ").count(), 1, "{table}");
+    for phase in ["OnSale", "Paused"] {
+        let row = format!("demo   {phase}");
+        assert!(table.lines().any(|line| line.starts_with(&row)), "{table}");
+    }
+    let phases: Vec<String> = json
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["status"]["phase"].to_string())
+        .collect();
+    assert!(phases.len() > 2, "{phases:?}");
+    // Nothing is shown twice.
+    assert!(
+        phases.windows(2).all(|pair| pair[0] != pair[1]),
+        "{phases:?}"
+    );
+    assert!(name.lines().count() > 2, "{name}");
+    assert!(name.lines().all(|line| line == "event.ticketctl.io/demo"));
+}
+
+#[tokio::test]
+async fn a_watch_of_an_event_ends_when_it_is_gone() {
+    let place = Place::new().await;
+    place.create("demo").await;
+    let watch = place.run(&["events", "get", "demo", "-w", "-o", "json"]);
+    let operator = async {
+        for phase in ["OnSale", "Paused"].iter().cycle().take(20) {
+            place.say("demo", phase, "True").await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let params = DeleteParams::default();
+        place.api.delete("demo", &params).await.unwrap();
+    };
+    let (ran, ()) = tokio::join!(watch, operator);
+    assert_eq!(ran.exit, 3, "{ran:?}");
+    assert!(ran.words.contains("event demo is gone"), "{ran:?}");
+    for line in ran.data.lines() {
+        let object: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(object["metadata"]["name"], "demo");
+    }
+    assert!(ran.data.contains("OnSale") && ran.data.contains("Paused"));
 }
 
 #[tokio::test]

@@ -13,3 +13,4 @@ mod program;
 mod rebalance;
 mod run;
 mod tui;
+mod watch;

@@ -93,6 +93,16 @@ fn it_is_a_plugin_of_kubectl_under_another_name() {
         .unwrap();
     assert_eq!(explained.status.code(), Some(0));
     assert_eq!(explained.stdout, run(&["explain", "sold-out"]).stdout);
+
+    let plugin_completions = folder.path().join("kubectl_complete-ticket");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ticketctl"), &plugin_completions).unwrap();
+    let ran = Command::new(plugin_completions)
+        .args(["rebalance", "app"])
+        .output()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&ran.stdout);
+    assert!(answer.starts_with("approve\t"), "{answer}");
+    assert!(answer.ends_with("\n:4\n"), "{answer}");
 }
 
 #[test]

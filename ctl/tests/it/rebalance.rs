@@ -151,6 +151,45 @@ async fn a_rebalance_is_planned_approved_stopped_and_resumed() {
 }
 
 #[tokio::test]
+async fn a_watch_of_one_ends_with_it_and_a_watch_of_all_goes_on() {
+    let stage = Stage::new().await;
+    let name = stage.name.as_str();
+    stage
+        .plan(&["--mode", "balance"], "Proposed", "AwaitingApproval")
+        .await;
+    let operator = async {
+        for phase in ["Approved", "Rebalancing"].iter().cycle().take(30) {
+            stage.say(phase, "Progressing").await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        stage.say("Completed", "Ready").await;
+    };
+    let one = ["status", name, "-w", "-o", "json"];
+    let ((), one, all, lines) = tokio::join!(
+        operator,
+        stage.run(&one),
+        stage.run(&["status", "-w", "-o", "name", "--timeout", "4s"]),
+        stage.run(&["status", "-w", "--timeout", "4s"])
+    );
+    assert_eq!(one.exit, 0, "{one:?}");
+    let phases = one.data.lines().map(|line| {
+        let object: Value = serde_json::from_str(line).unwrap();
+        object["status"]["phase"].as_str().unwrap().to_owned()
+    });
+    let phases: Vec<String> = phases.collect();
+    assert!(phases.len() > 2, "{phases:?}");
+    assert_eq!(phases.last().map(String::as_str), Some("Completed"));
+    // Others make rebalances at the same time.
+    assert_eq!((all.exit, lines.exit), (5, 5), "{all:?} {lines:?}");
+    let own = format!("shardrebalance.ticketctl.io/{name}");
+    assert!(all.data.lines().filter(|line| *line == own).count() > 2);
+    let own = lines.data.lines().filter(|line| line.starts_with(name));
+    assert!(own.count() > 2, "{lines:?}");
+    assert_eq!(lines.data.matches("NAME ").count(), 1, "{lines:?}");
+    stage.clear().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_planned_is_refused_with_its_code_and_next_step() {
     let stage = Stage::new().await;
     let failed = stage
@@ -201,6 +240,10 @@ async fn what_hurts_buyers_wants_the_name_twice() {
     let confirm = format!("--confirm={name}");
     let approved = stage.run(&["approve", name, &confirm]).await;
     assert_eq!(approved.exit, 0, "{approved:?}");
+    stage.say("Stopped", "RebalanceStopped").await;
+    stage.refused(&["resume", name], "was not confirmed").await;
+    let resumed = stage.run(&["resume", name, &confirm]).await;
+    assert_eq!(resumed.exit, 0, "{resumed:?}");
     stage.clear().await;
 }
 

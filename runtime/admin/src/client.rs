@@ -7,6 +7,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+use ticket_core::Code;
 use tokio::time::timeout;
 
 use crate::sse::Parser;
@@ -116,12 +117,12 @@ impl AdminError {
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
-            Self::Address { .. } => "admin-address-invalid",
-            Self::Client { .. } => "admin-client-failed",
-            Self::Unreachable { .. } => "admin-unreachable",
-            Self::Broken { .. } | Self::Silent { .. } => "admin-answer-broken",
+            Self::Address { .. } => Code::AdminAddressInvalid.as_str(),
+            Self::Client { .. } => Code::AdminClientFailed.as_str(),
+            Self::Unreachable { .. } => Code::AdminUnreachable.as_str(),
+            Self::Broken { .. } | Self::Silent { .. } => Code::AdminAnswerBroken.as_str(),
             Self::Problem { problem } => &problem.code,
-            Self::Foreign { .. } => "admin-answer-foreign",
+            Self::Foreign { .. } => Code::AdminAnswerForeign.as_str(),
         }
     }
 

@@ -212,23 +212,25 @@ impl BusError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Settings { .. } | Self::Setup { .. } | Self::Thread { .. } => "log-setup-failed",
-            Self::TopicMissing { .. } => "topic-missing",
-            Self::PartitionMissing { .. } => "partition-missing",
+            Self::Settings { .. } | Self::Setup { .. } | Self::Thread { .. } => {
+                Code::LogSetupFailed.as_str()
+            }
+            Self::TopicMissing { .. } => Code::TopicMissing.as_str(),
+            Self::PartitionMissing { .. } => Code::PartitionMissing.as_str(),
             Self::TopicConflict { .. } => Code::TopicConflict.as_str(),
-            Self::Admin { .. } => "topic-change-failed",
+            Self::Admin { .. } => Code::TopicChangeFailed.as_str(),
             Self::Read { .. } | Self::Deadline { .. } | Self::Subscribe { .. } => {
                 Code::LogUnreachable.as_str()
             }
-            Self::Full { .. } => "log-full",
-            Self::TooLarge { .. } => "record-too-large",
-            Self::Refused { .. } => "record-refused",
-            Self::Undelivered { .. } => "delivery-unknown",
-            Self::Closed => "log-closed",
-            Self::Fatal { .. } => "log-client-fenced",
+            Self::Full { .. } => Code::LogFull.as_str(),
+            Self::TooLarge { .. } => Code::RecordTooLarge.as_str(),
+            Self::Refused { .. } => Code::RecordRefused.as_str(),
+            Self::Undelivered { .. } => Code::DeliveryUnknown.as_str(),
+            Self::Closed => Code::LogClosed.as_str(),
+            Self::Fatal { .. } => Code::LogClientFenced.as_str(),
             Self::Handler { cause, .. } => cause.code(),
-            Self::Stray { .. } | Self::Queue { .. } => "partition-queue-broken",
-            Self::TaskEnded { .. } | Self::TaskStuck { .. } => "partition-task-broken",
+            Self::Stray { .. } | Self::Queue { .. } => Code::PartitionQueueBroken.as_str(),
+            Self::TaskEnded { .. } | Self::TaskStuck { .. } => Code::PartitionTaskBroken.as_str(),
         }
     }
 

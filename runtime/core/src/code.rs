@@ -205,6 +205,34 @@ codes! {
     AuditPassed "audit-passed" 0 "The last audit of the event found nothing.", "Nothing to do.";
     AuditFailed "audit-failed" 0 "The last audit of the event found what does not add up, or could not ask.",
         "The condition names the checks; `ticketctl audit EVENT` looks again and shows what differs.";
+    StoreCertificateMissing "store-certificate-missing" 0 "A certificate for Redis cannot be read.",
+        "Read the log line's `error`: it names the file. Check TICKET_REDIS_TLS_CA and the client certificate's files.";
+    KubernetesFailed "kubernetes-failed" 0 "The Kubernetes API server refused or broke off a call.",
+        "Read the condition's message; the operator's permissions and the API server's health are the usual reasons.";
+    PlanUnsettled "plan-unsettled" 0 "The Event was still not as wanted after many rounds of steps.",
+        "Somebody else changes the same things: compare the condition's message with what else manages them.";
+    LogFilterInvalid "log-filter-invalid" 0 "The filter of log lines cannot be read.",
+        "Set TICKET_LOG to a level (info, debug) or to target=level, several with commas.";
+    LogsFailed "logs-failed" 0 "Log lines cannot be written.",
+        "A bug: something else in the process writes logs already. Report it with the line.";
+    MetricsFailed "metrics-failed" 0 "Metrics cannot be recorded.",
+        "A bug: something else in the process records metrics already. Report it with the line.";
+    TracesFailed "traces-failed" 0 "Traces cannot be sent.",
+        "Check the address of the collector; without one nothing is traced.";
+    SignalsFailed "signals-failed" 0 "The system does not tell the process of signals.",
+        "Read the log line's `error`; a limit of the container is the usual reason.";
+    HealthServerFailed "health-server-failed" 0 "The server of health and metrics does not listen.",
+        "Another process has the port, or the address is not this machine's: read the log line's `error`.";
+    AdminAddressInvalid "admin-address-invalid" 0 "The address of the admin API cannot be one.",
+        "Give `--admin-url` (TICKET_ADMIN_URL) as http://host:port.";
+    AdminClientFailed "admin-client-failed" 0 "An HTTP client for the admin API could not be made.",
+        "Read the line's cause; certificates of the system are the usual reason.";
+    AdminUnreachable "admin-unreachable" 0 "The admin API does not answer.",
+        "`ticketctl doctor` looks at every part of the way.";
+    AdminAnswerBroken "admin-answer-broken" 0 "An answer of the admin API broke off or did not come in time.",
+        "Ask again; raise `--request-timeout` if it goes on.";
+    AdminAnswerForeign "admin-answer-foreign" 0 "What answered is not the admin API, or of another version.",
+        "Check `--admin-url`, and compare `ticketctl --version` with the platform's.";
     Ready "ready" 0 "All is as the Event wants it.", "Nothing to do.";
 }
 

@@ -138,7 +138,7 @@ impl PaymentError {
             | Self::List { cause, .. } => cause.code(),
             Self::Signature { .. } => Code::InvalidSignature.as_str(),
             Self::Event { .. } => Code::InvalidRequest.as_str(),
-            Self::Configure { .. } | Self::Serve { .. } => "payments-misconfigured",
+            Self::Configure { .. } | Self::Serve { .. } => Code::PaymentsMisconfigured.as_str(),
         }
     }
 

@@ -158,11 +158,11 @@ impl StockError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match (self, self.class()) {
-            (Self::Address { .. }, _) => "store-address-invalid",
-            (Self::Certificate { .. }, _) => "store-certificate-missing",
-            (Self::StagedOrders { .. }, _) => "staged-orders-missing",
+            (Self::Address { .. }, _) => Code::StoreAddressInvalid.as_str(),
+            (Self::Certificate { .. }, _) => Code::StoreCertificateMissing.as_str(),
+            (Self::StagedOrders { .. }, _) => Code::StagedOrdersMissing.as_str(),
             (_, ErrorClass::Retry | ErrorClass::Ambiguous) => Code::StoreUnreachable.as_str(),
-            (_, ErrorClass::Permanent | ErrorClass::Conflict) => "store-failed",
+            (_, ErrorClass::Permanent | ErrorClass::Conflict) => Code::StoreFailed.as_str(),
         }
     }
 

@@ -21,6 +21,8 @@ pub use metrics::Metrics;
 pub use supervisor::Supervisor;
 pub use trace::TraceConfig;
 
+use ticket_core::Code;
+
 /// What can go wrong around the work. All of it happens at the start, is permanent, and ends the process.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -77,12 +79,12 @@ impl TelemetryError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Filter { .. } => "log-filter-invalid",
-            Self::Logs { .. } => "logs-failed",
-            Self::Metrics { .. } => "metrics-failed",
-            Self::Signals { .. } => "signals-failed",
-            Self::Traces { .. } => "traces-failed",
-            Self::Serve { .. } => "health-server-failed",
+            Self::Filter { .. } => Code::LogFilterInvalid.as_str(),
+            Self::Logs { .. } => Code::LogsFailed.as_str(),
+            Self::Metrics { .. } => Code::MetricsFailed.as_str(),
+            Self::Signals { .. } => Code::SignalsFailed.as_str(),
+            Self::Traces { .. } => Code::TracesFailed.as_str(),
+            Self::Serve { .. } => Code::HealthServerFailed.as_str(),
         }
     }
 }

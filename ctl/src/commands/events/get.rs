@@ -1,15 +1,13 @@
 //! `ticketctl events get EVENT`.
 
-use futures::TryStreamExt;
 use jiff::Timestamp;
 use kube::api::DynamicObject;
-use kube::runtime::{WatchStreamExt, watcher};
 
 use super::{Row, api, resource_name};
 use crate::cli::EventsGet;
 use crate::clients::Clients;
-use crate::commands::Ended;
-use crate::exit::{Exit, Failure};
+use crate::commands::{Ended, watch};
+use crate::exit::Exit;
 use crate::output::{Document, Output, Table, age};
 
 pub(crate) async fn get(flags: &EventsGet, clients: &Clients, output: &mut Output<'_>) -> Ended {
@@ -17,48 +15,34 @@ pub(crate) async fn get(flags: &EventsGet, clients: &Clients, output: &mut Outpu
     let api = api(clients, Some(&namespace)).await?;
     let action = format!("get event {}", flags.event);
     let object = clients.ask(&action, api.get(&flags.event)).await?;
-    output.show(&Event::of(&object))?;
     if !flags.watch {
+        output.show(&Event::of(&object))?;
         return Ok(Exit::Ok);
     }
-    let mut shown = object.metadata.resource_version;
-    let changes = watcher::watch_object(api, &flags.event).default_backoff();
-    let mut changes = std::pin::pin!(changes);
-    loop {
-        match changes.try_next().await {
-            Ok(Some(Some(object))) => {
-                // The watch begins with what was shown already.
-                if object.metadata.resource_version != shown {
-                    shown.clone_from(&object.metadata.resource_version);
-                    show_again(&object, output)?;
-                }
-            }
-            Ok(Some(None)) => {
-                output.word(&format!("event {} is gone", flags.event));
-                return Ok(Exit::NotFound);
-            }
-            Ok(None) => return Ok(Exit::Ok),
-            Err(error) => output.word(&format!("the watch broke off, starting again: {error}")),
-        }
-    }
+    output.stream(&Event::of(&object))?;
+    let what = format!("event {}", flags.event);
+    watch::object(
+        api,
+        &what,
+        &object,
+        |object, output| {
+            watch::again(&Event::of(object), output)?;
+            Ok(None)
+        },
+        output,
+    )
+    .await
 }
 
-fn show_again(object: &DynamicObject, output: &mut Output<'_>) -> Result<(), Failure> {
-    if output.is_for_people() {
-        output.text("---")?;
-        return Ok(output.show(&Event::of(object))?);
-    }
-    Ok(output.stream(object)?)
-}
-
-struct Event<'a> {
+/// An event on a page of its own.
+pub(super) struct Event<'a> {
     object: &'a DynamicObject,
     row: Row,
     now: Timestamp,
 }
 
 impl<'a> Event<'a> {
-    fn of(object: &'a DynamicObject) -> Self {
+    pub(super) fn of(object: &'a DynamicObject) -> Self {
         Self {
             object,
             row: Row::of(object),

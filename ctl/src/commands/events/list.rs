@@ -3,19 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::TryStreamExt;
 use jiff::Timestamp;
 use kube::api::{Api, DynamicObject, ListParams, ObjectList};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher;
 use ticket_admin::{Counts, EventView};
 
+use super::get::Event;
 use super::{Row, api, resource_name};
 use crate::cli::EventsList;
 use crate::clients::Clients;
-use crate::commands::Ended;
+use crate::commands::watch::{self, Change};
+use crate::commands::{DELETED, Ended};
 use crate::exit::{Exit, Failure};
-use crate::output::{Document, Output, Table};
+use crate::output::{Document, Growing, Output, Table};
 
 /// Objects per page of a list.
 const PAGE_OBJECTS: u32 = 500;
@@ -37,25 +36,21 @@ pub(crate) async fn list(flags: &EventsList, clients: &Clients, output: &mut Out
             .unwrap_or_default();
         output.word(&format!("no events{place}"));
     }
-    if flags.watch && !output.is_for_people() {
-        return watch(&api, flags, output).await;
-    }
     let live = if output.is_for_people() {
         live(clients, output).await
     } else {
         HashMap::new()
     };
-    let has_namespace = flags.all_namespaces;
-    output.show(&Listed {
+    let listed = Listed {
         objects: &objects,
         live,
-        has_namespace,
-    })?;
+        has_namespace: flags.all_namespaces,
+    };
     if flags.watch {
-        watch(&api, flags, output).await
-    } else {
-        Ok(Exit::Ok)
+        return follow(api, &listed, output).await;
     }
+    output.show(&listed)?;
+    Ok(Exit::Ok)
 }
 
 /// All pages.
@@ -103,49 +98,35 @@ async fn live(clients: &Clients, output: &mut Output<'_>) -> HashMap<String, Cou
     }
 }
 
-async fn watch(api: &Api<DynamicObject>, flags: &EventsList, output: &mut Output<'_>) -> Ended {
-    let is_silent = output.is_for_people();
-    let changes = watcher(api.clone(), watcher::Config::default()).default_backoff();
-    let mut changes = std::pin::pin!(changes);
-    // What is there already was shown as a table; programs get it again as the first objects of the stream.
-    let mut was_listed = false;
-    loop {
-        match changes.try_next().await {
-            Ok(Some(watcher::Event::InitApply(object))) if !is_silent || was_listed => {
-                show_change(&object, "", flags, output)?;
-            }
-            Ok(Some(watcher::Event::InitApply(_) | watcher::Event::Init)) => {}
-            Ok(Some(watcher::Event::InitDone)) => was_listed = true,
-            Ok(Some(watcher::Event::Apply(object))) => show_change(&object, "", flags, output)?,
-            Ok(Some(watcher::Event::Delete(object))) => {
-                show_change(&object, "Deleted", flags, output)?;
-            }
-            Ok(None) => return Ok(Exit::Ok),
-            Err(error) => output.word(&format!("the watch broke off, starting again: {error}")),
-        }
-    }
-}
-
-fn show_change(
-    object: &DynamicObject,
-    phase: &str,
-    flags: &EventsList,
-    output: &mut Output<'_>,
-) -> Result<(), Failure> {
+/// Programs get an object at a time from the beginning, people lines under those that are there.
+async fn follow(api: Api<DynamicObject>, listed: &Listed<'_>, output: &mut Output<'_>) -> Ended {
     if !output.is_for_people() {
-        return Ok(output.stream(object)?);
+        return watch::list(
+            api,
+            &[],
+            |object, _, output| Ok(output.stream(&Event::of(object))?),
+            output,
+        )
+        .await;
     }
-    let row = Row::of(object);
-    let mut cells = cells(&row, None, output.is_wide(), ticket_core::clock::now());
-    if !phase.is_empty()
-        && let Some(cell) = cells.get_mut(1)
-    {
-        phase.clone_into(cell);
-    }
-    if flags.all_namespaces {
-        cells.insert(0, row.namespace);
-    }
-    Ok(output.text(&cells.join("   "))?)
+    let columns = Columns {
+        has_namespace: listed.has_namespace,
+        is_wide: output.is_wide(),
+    };
+    let mut growing = Growing::default();
+    output.text(&growing.lines(&listed.lines(columns.is_wide)))?;
+    watch::list(
+        api,
+        &listed.objects.items,
+        |object, change, output| {
+            let now = ticket_core::clock::now();
+            let mut line = columns.table();
+            line.row(columns.cells(&Row::of(object), None, change, now));
+            Ok(output.text(&growing.lines(&line))?)
+        },
+        output,
+    )
+    .await
 }
 
 struct Listed<'a> {
@@ -165,6 +146,43 @@ impl Document for Listed<'_> {
         if self.objects.items.is_empty() {
             return String::new();
         }
+        self.lines(is_wide).to_string()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.objects
+            .items
+            .iter()
+            .map(|it| resource_name(&Row::of(it).name))
+            .collect()
+    }
+}
+
+impl Listed<'_> {
+    fn lines(&self, is_wide: bool) -> Table {
+        let columns = Columns {
+            has_namespace: self.has_namespace,
+            is_wide,
+        };
+        let mut table = columns.table();
+        let now = ticket_core::clock::now();
+        for row in self.objects.items.iter().map(Row::of) {
+            let live = self.live.get(&row.event_name()).copied();
+            table.row(columns.cells(&row, live, Change::Made, now));
+        }
+        table
+    }
+}
+
+/// Which columns there are.
+#[derive(Debug, Clone, Copy)]
+struct Columns {
+    has_namespace: bool,
+    is_wide: bool,
+}
+
+impl Columns {
+    fn table(self) -> Table {
         let mut header = vec![
             "NAME",
             "PHASE",
@@ -175,7 +193,7 @@ impl Document for Listed<'_> {
             "SOLD",
             "AGE",
         ];
-        if is_wide {
+        if self.is_wide {
             header.extend([
                 "OPENS",
                 "CLOSES",
@@ -188,70 +206,63 @@ impl Document for Listed<'_> {
         if self.has_namespace {
             header.insert(0, "NAMESPACE");
         }
-        let mut table = Table::new(&header);
-        let now = ticket_core::clock::now();
-        for row in self.objects.items.iter().map(Row::of) {
-            let live = self.live.get(&row.event_name()).copied();
-            let mut cells = cells(&row, live, is_wide, now);
-            if self.has_namespace {
-                cells.insert(0, row.namespace);
-            }
-            table.row(cells);
-        }
-        table.to_string()
+        Table::new(&header)
     }
 
-    fn names(&self) -> Vec<String> {
-        self.objects
-            .items
-            .iter()
-            .map(|it| resource_name(&Row::of(it).name))
-            .collect()
+    fn cells(self, row: &Row, live: Option<Counts>, change: Change, now: Timestamp) -> Vec<String> {
+        let stock = live.or(row.stock);
+        let units = |of: fn(&Counts) -> i64| {
+            stock
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |stock| of(stock).to_string())
+        };
+        let phase = match change {
+            Change::Made => row.phase(),
+            Change::Deleted => DELETED.to_owned(),
+        };
+        let mut cells = vec![
+            row.name.clone(),
+            phase,
+            row.ready(),
+            units(|stock| stock.capacity),
+            units(|stock| stock.available),
+            units(|stock| stock.held),
+            units(|stock| stock.sold),
+            row.age(now),
+        ];
+        if self.is_wide {
+            cells.extend(wide_cells(row));
+        }
+        if self.has_namespace {
+            cells.insert(0, row.namespace.clone());
+        }
+        cells
     }
 }
 
-fn cells(row: &Row, live: Option<Counts>, is_wide: bool, now: Timestamp) -> Vec<String> {
-    let stock = live.or(row.stock);
-    let units = |of: fn(&Counts) -> i64| {
-        stock
-            .as_ref()
-            .map_or_else(|| "-".to_owned(), |stock| of(stock).to_string())
-    };
-    let mut cells = vec![
-        row.name.clone(),
-        row.phase(),
-        row.ready(),
-        units(|stock| stock.capacity),
-        units(|stock| stock.available),
-        units(|stock| stock.held),
-        units(|stock| stock.sold),
-        row.age(now),
-    ];
-    if is_wide {
-        let status = row.status.as_ref();
-        let topic = status.and_then(|status| status.topic.as_ref());
-        let sales = row.spec.as_ref().map(|spec| &spec.sales);
-        cells.extend([
-            sales
-                .map(|sales| sales.opens_at.to_string())
-                .unwrap_or_default(),
-            sales
-                .map(|sales| sales.closes_at.to_string())
-                .unwrap_or_default(),
-            topic.map(|topic| topic.name.clone()).unwrap_or_default(),
-            topic
-                .map(|topic| topic.partitions.to_string())
-                .unwrap_or_default(),
-            status
-                .and_then(|status| status.epoch)
-                .map(|it| it.to_string())
-                .unwrap_or_default(),
-            status
-                .and_then(|status| status.event_id.clone())
-                .unwrap_or_default(),
-        ]);
-    }
-    cells
+fn wide_cells(row: &Row) -> [String; 6] {
+    let status = row.status.as_ref();
+    let topic = status.and_then(|status| status.topic.as_ref());
+    let sales = row.spec.as_ref().map(|spec| &spec.sales);
+    [
+        sales
+            .map(|sales| sales.opens_at.to_string())
+            .unwrap_or_default(),
+        sales
+            .map(|sales| sales.closes_at.to_string())
+            .unwrap_or_default(),
+        topic.map(|topic| topic.name.clone()).unwrap_or_default(),
+        topic
+            .map(|topic| topic.partitions.to_string())
+            .unwrap_or_default(),
+        status
+            .and_then(|status| status.epoch)
+            .map(|it| it.to_string())
+            .unwrap_or_default(),
+        status
+            .and_then(|status| status.event_id.clone())
+            .unwrap_or_default(),
+    ]
 }
 
 #[cfg(test)]
@@ -293,5 +304,18 @@ mod tests {
         default     demo   OnSale   True    9          2           3      4      -
         ");
         assert_eq!(listed.names(), ["event.ticketctl.io/demo"]);
+    }
+
+    #[test]
+    fn a_watch_says_what_was_deleted() {
+        let columns = Columns {
+            has_namespace: false,
+            is_wide: false,
+        };
+        let row = Row::of(&object(1, &json!({"phase": "OnSale"})));
+        let now = Timestamp::from_second(1_767_225_660).unwrap();
+        let cells = |change| columns.cells(&row, None, change, now)[1].clone();
+        assert_eq!(cells(Change::Made), "OnSale");
+        assert_eq!(cells(Change::Deleted), "Deleted");
     }
 }

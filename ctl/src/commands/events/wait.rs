@@ -1,10 +1,13 @@
 //! `ticketctl events wait EVENT`.
 
+use std::time::Duration;
+
 use futures::TryStreamExt;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
 use ticket_crds::ConditionType;
 
+use super::get::Event;
 use super::{Row, api};
 use crate::cli::{EventsWait, Until};
 use crate::clients::Clients;
@@ -12,31 +15,36 @@ use crate::commands::Ended;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
+/// Longest wait unless `--timeout` says otherwise: an event is ready within seconds where all servers answer.
+const WAIT: Duration = Duration::from_mins(1);
+
 pub(crate) async fn wait(flags: &EventsWait, clients: &Clients, output: &mut Output<'_>) -> Ended {
     let namespace = clients.namespace().await;
     let api = api(clients, Some(&namespace)).await?;
     let mut seen = format!("event {} was not seen yet", flags.event);
-    let limit = flags.timeout.0;
+    let limit = clients.limit().unwrap_or(WAIT);
     let reached = tokio::time::timeout(limit, async {
         // A name that is not there is most likely a slip: say so at once instead of waiting for it.
         let action = format!("get event {}", flags.event);
         let first = clients.ask(&action, api.get(&flags.event)).await;
         match first {
-            Ok(object) if flags.until.is_reached(&Row::of(&object)) => return Ok(()),
+            Ok(object) if flags.until.is_reached(&Row::of(&object)) => return Ok(Some(object)),
             Ok(object) => seen = said(&Row::of(&object)),
             Err(Failure::Failed {
                 exit: Exit::NotFound,
                 ..
-            }) if flags.until == Until::Deleted => {
-                return Ok(());
-            }
+            }) if flags.until == Until::Deleted => return Ok(None),
             Err(failure) => return Err(failure),
         }
         follow(api, flags, &mut seen, output).await
     })
     .await;
     match reached {
-        Ok(Ok(())) => {
+        Ok(Ok(object)) => {
+            // People are told; a program that asks for the object gets it as it was then.
+            if let Some(object) = object.filter(|_| !output.is_for_people()) {
+                output.show(&Event::of(&object))?;
+            }
             output.word(&format!("event {} is {}", flags.event, flags.until));
             Ok(Exit::Ok)
         }
@@ -55,13 +63,13 @@ pub(crate) async fn wait(flags: &EventsWait, clients: &Clients, output: &mut Out
     }
 }
 
-/// Until it is as wanted. Keeps in `seen` how it last stood.
+/// Until it is as wanted, and the event as it is then; `None` for one that is gone. Keeps in `seen` how it last stood.
 async fn follow(
     api: Api<DynamicObject>,
     flags: &EventsWait,
     seen: &mut String,
     output: &mut Output<'_>,
-) -> Result<(), Failure> {
+) -> Result<Option<DynamicObject>, Failure> {
     let changes = watcher::watch_object(api, &flags.event).default_backoff();
     let mut changes = std::pin::pin!(changes);
     loop {
@@ -69,18 +77,19 @@ async fn follow(
             Ok(Some(Some(object))) => {
                 let row = Row::of(&object);
                 if flags.until.is_reached(&row) {
-                    return Ok(());
+                    return Ok(Some(object));
                 }
                 *seen = said(&row);
             }
-            Ok(Some(None)) if flags.until == Until::Deleted => return Ok(()),
+            Ok(Some(None)) if flags.until == Until::Deleted => return Ok(None),
             Ok(Some(None)) => {
                 let gone = anyhow::anyhow!("event {} was deleted meanwhile", flags.event);
-                return Err(Failure::new(Exit::NotFound, gone));
+                return Err(Failure::new(Exit::NotFound, gone)
+                    .or_next("`ticketctl events list` shows what there is"));
             }
             Ok(None) => {
                 let ended = anyhow::anyhow!("the watch of the API server ended");
-                return Err(Failure::new(Exit::Error, ended));
+                return Err(Failure::new(Exit::Error, ended).or_next("wait again"));
             }
             Err(error) => output.word(&format!("the watch broke off, starting again: {error}")),
         }

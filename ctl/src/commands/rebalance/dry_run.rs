@@ -27,8 +27,11 @@ pub(super) async fn show(
     output: &mut Output<'_>,
 ) -> Ended {
     let spec = made.data.get("spec").cloned().unwrap_or_default();
-    let spec: RebalanceSpec =
-        serde_json::from_value(spec).map_err(|error| Failure::new(Exit::Error, error.into()))?;
+    let spec: RebalanceSpec = serde_json::from_value(spec).map_err(|error| {
+        Failure::new(Exit::Error, error.into()).or_next(
+            "ticketctl and the cluster's definition of ShardRebalance differ: use the same version",
+        )
+    })?;
     let shards = clients.admin().await?.shards().await?;
     if shards.nodes.iter().any(|node| node.role == SINGLE) {
         return Err(refused(Code::NeedsCitus, Code::NeedsCitus.title()));

@@ -43,43 +43,47 @@ impl Document for Listed<'_> {
         if self.0.items.is_empty() {
             return String::new();
         }
-        let now = ticket_core::clock::now();
-        let mut header = vec!["NAME", "MODE", "PHASE", "MOVES", "ETA", "REASON", "AGE"];
-        if is_wide {
-            header.extend(["NODE", "BYTES", "MESSAGE"]);
-        }
-        let mut table = Table::new(&header);
-        for object in &self.0.items {
-            let row = Rebalance::of(object);
-            let (reason, message) = row.reason();
-            let mut cells = vec![
-                row.name.clone(),
-                row.mode().to_owned(),
-                row.phase_word().to_owned(),
-                row.done(),
-                row.status.eta.map(|at| at.to_string()).unwrap_or_default(),
-                reason.to_owned(),
-                row.created
-                    .map(|created| age(created, now))
-                    .unwrap_or_default(),
-            ];
-            if is_wide {
-                let node = row.spec.as_ref().and_then(|spec| spec.node.clone());
-                cells.extend([
-                    node.unwrap_or_default(),
-                    known(row.status.progress.map(|it| it.bytes)),
-                    message.to_owned(),
-                ]);
-            }
-            table.row(cells);
-        }
-        table.to_string()
+        lines(&self.0.items, None, is_wide).to_string()
     }
 
     fn names(&self) -> Vec<String> {
         let names = self.0.items.iter().map(ResourceExt::name_any);
         names.map(|name| resource_name(&name)).collect()
     }
+}
+
+/// A line for each. `phase` is shown instead of what the objects say.
+pub(super) fn lines(objects: &[DynamicObject], phase: Option<&str>, is_wide: bool) -> Table {
+    let now = ticket_core::clock::now();
+    let mut header = vec!["NAME", "MODE", "PHASE", "MOVES", "ETA", "REASON", "AGE"];
+    if is_wide {
+        header.extend(["NODE", "BYTES", "MESSAGE"]);
+    }
+    let mut table = Table::new(&header);
+    for row in objects.iter().map(Rebalance::of) {
+        let (reason, message) = row.reason();
+        let mut cells = vec![
+            row.name.clone(),
+            row.mode().to_owned(),
+            phase.unwrap_or_else(|| row.phase_word()).to_owned(),
+            row.done(),
+            row.status.eta.map(|at| at.to_string()).unwrap_or_default(),
+            reason.to_owned(),
+            row.created
+                .map(|created| age(created, now))
+                .unwrap_or_default(),
+        ];
+        if is_wide {
+            let node = row.spec.as_ref().and_then(|spec| spec.node.clone());
+            cells.extend([
+                node.unwrap_or_default(),
+                known(row.status.progress.map(|it| it.bytes)),
+                message.to_owned(),
+            ]);
+        }
+        table.row(cells);
+    }
+    table
 }
 
 /// One, with its moves.

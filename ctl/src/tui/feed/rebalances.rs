@@ -40,7 +40,7 @@ pub(super) async fn plan(clients: &Clients, target: &Target) -> Result<String, F
         node,
         events,
         force: false,
-        timeout: None,
+        move_timeout: None,
         transfer_mode: TransferMode::Auto,
         name: None,
     };
