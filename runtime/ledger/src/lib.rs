@@ -42,7 +42,7 @@ pub use lanes::{Lane, LaneSplit};
 pub use marks::{EventMark, StockMark};
 pub use migrate::Migrated;
 pub use moves::{Moved, Placement, PlacementNode, PlacementStock, Placements, ShardMove, Transfer};
-pub use orders::{OrderCursor, OrderFilter, OrderPage};
+pub use orders::{OrderCursor, OrderFilter, OrderPage, PAGE_ORDERS_MAX};
 pub use settings::DatabaseSettings;
 pub use shards::{NewStockShard, SeedCategory, SeedView, StockShardRow};
 pub use topology::{CitusShard, Node, NodeRole, Topology};

@@ -13,7 +13,7 @@ use crate::row::OrderRow;
 use crate::shards;
 
 /// Orders in a page at most.
-const PAGE_ORDERS_MAX: u32 = 5_000;
+pub const PAGE_ORDERS_MAX: u32 = 5_000;
 
 macro_rules! select_orders {
     ($rest:literal) => {
@@ -254,7 +254,7 @@ impl Ledger {
     }
 
     /// All orders of an event in pages, by their ids: for seeds and audits. At most `limit` (and 5,000), after `after`;
-    /// an empty page is the end.
+    /// a page with fewer than that is the last.
     pub async fn event_orders(
         &self,
         event: EventId,

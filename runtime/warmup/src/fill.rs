@@ -6,13 +6,14 @@ use ticket_core::machine::Units;
 use ticket_core::{
     CategoryName, Epoch, EventId, OrderRecord, OrderRef, ShardStock, State, StockShardId,
 };
-use ticket_ledger::{EventRow, Ledger, StockShardRow};
+use ticket_ledger::{EventRow, Ledger, PAGE_ORDERS_MAX, StockShardRow};
 use ticket_stock::{Changes, Seed, SeedCategory, Seeded, StockStore, StoreRecord};
 
 use crate::error::WarmupError;
 
-/// Orders in one read of the ledger: about 40 ms of it, and some megabytes here.
-const PAGE_ORDERS: u32 = 5_000;
+/// Orders in one read of the ledger, all that it gives at once: about 40 ms of it, and some megabytes here. A shorter page is
+/// the last one, so this may not be more.
+const PAGE_ORDERS: u32 = PAGE_ORDERS_MAX;
 
 /// What became of the first seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,8 @@ pub(crate) async fn fill(
     let mut read = Vec::new();
     loop {
         let page = ledger.event_orders(event, after, PAGE_ORDERS).await?;
-        let is_end = page.is_empty();
+        // Few orders are one read, and not a second one that finds nothing: small events are many.
+        let is_end = u32::try_from(page.len()).is_ok_and(|orders| orders < PAGE_ORDERS);
         after = page.last().map(|(last, _)| *last);
         read.extend(page);
         let records: Vec<StoreRecord> = one_row_each(&mut read, is_end)

@@ -27,9 +27,9 @@ pub const RUN_MAX: Duration = Duration::from_mins(10);
 /// How long somebody may hold a sale before the lock runs out by itself: long enough for a weekend, and it is never forgotten.
 pub const HOLD_FOR: Duration = Duration::from_hours(72);
 
-/// Between two looks at the rows while the markers are on their way; grows from the first to the second. A marker needs a few
-/// milliseconds where little waits.
-const ROWS_LOOK: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(250)];
+/// Between two looks at the rows while the markers are on their way; grows from the first to the second. Brokers
+/// hold back for up to [`ticket_bus::FETCH_WAIT_MAX`] what comes alone: looks before that are mostly in vain.
+const ROWS_LOOK: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
