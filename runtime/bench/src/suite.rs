@@ -56,8 +56,8 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
     measures.extend(sandbox::measures(plan));
     measures.extend(together::measures(plan));
     measures.extend(growth::measures(plan));
-    measures.extend(loss::measures(plan));
     if !plan.quick {
+        measures.extend(loss::measures(plan));
         measures.extend(citus::measures(plan));
     }
     measures.extend(memory::measures(plan));
@@ -69,6 +69,7 @@ pub fn measures(plan: &Plan) -> Vec<Box<dyn Measure>> {
 pub fn measures_on_request(plan: &Plan) -> Vec<Box<dyn Measure>> {
     let mut measures = operator::measures(plan);
     if plan.quick {
+        measures.extend(loss::measures(plan));
         measures.extend(citus::measures(plan));
     }
     measures
@@ -236,8 +237,8 @@ mod tests {
 
     use super::*;
 
-    /// A quick run takes less than five minutes, of which starting servers and warming up are about half a minute.
-    const QUICK_MAX: Duration = Duration::from_secs(270);
+    /// A quick run takes less than three minutes, of which starting servers and warming up are about half a minute.
+    const QUICK_MAX: Duration = Duration::from_secs(150);
 
     /// A whole one less than forty: what is expected of it, and what a busy machine adds.
     const FULL_MAX: Duration = Duration::from_mins(30);

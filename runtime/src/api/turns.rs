@@ -31,12 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A task that is woken so much too late stands behind too many others.
 const LATE_MAX: Duration = Duration::from_millis(10);
 
-/// At least one eighth fewer turns after a late look.
+/// One eighth fewer turns after a late look.
 const LESS: usize = 8;
-
-/// At most so many times fewer: a crowd that comes at once is answered within a tenth of a second or two, and not after
-/// every turn that it took in the first moment is over.
-const CUT_MAX: usize = 4;
 
 /// One of so many parts of the limit more after a look in time: from the smallest limit to the largest in about 2.5 s.
 const MORE: usize = 256;
@@ -123,14 +119,10 @@ impl Turns {
     }
 }
 
-/// The limit after a look that was so `late`. Everybody waits for as long as there are tasks in line, so the limit falls by
-/// as much as the look was later than it may be; at most to [`CUT_MAX`], since one late look may be another program's doing.
+/// The limit after a look that was so `late`.
 fn next_limit(now: usize, max: usize, late: Duration) -> usize {
     if late > LATE_MAX {
-        let times_too_late = late.as_micros() / LATE_MAX.as_micros();
-        let cut = usize::try_from(times_too_late).map_or(CUT_MAX, |times| times.min(CUT_MAX));
-        let less = (now / cut).min(now - now / LESS);
-        less.max(TURNS_MIN.min(max))
+        (now - now / LESS).max(TURNS_MIN.min(max))
     } else {
         (now + max.div_ceil(MORE)).min(max)
     }
@@ -190,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_limit_falls_fast_rises_slowly_and_stays_within_its_bounds() {
-        let (max, late, in_time) = (2_048, LATE_MAX * 11 / 10, Duration::ZERO);
+        let (max, late, in_time) = (2_048, LATE_MAX * 2, Duration::ZERO);
         let mut limit = max;
         for _ in 0..20 {
             let before = limit;
@@ -204,9 +196,6 @@ mod tests {
             looks += 1;
         }
         assert_eq!((limit, looks), (max, 224));
-        // The later, the fewer, and never less than a quarter at once.
-        assert_eq!(next_limit(max, max, LATE_MAX * 2), max / 2);
-        assert_eq!(next_limit(max, max, LATE_MAX * 100), max / 4);
         // Who wants fewer than the least has them, late or not.
         assert_eq!(next_limit(16, 16, late), 16);
         assert_eq!(next_limit(16, 16, in_time), 16);

@@ -35,7 +35,7 @@ impl Plan {
         }
     }
 
-    /// One round over fewer orders: under 5 minutes, servers included.
+    /// One round over fewer orders, and no server dies: under 3 minutes, servers included.
     #[must_use]
     pub fn quick() -> Self {
         Self {
