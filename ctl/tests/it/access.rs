@@ -113,8 +113,7 @@ async fn a_token_for_the_admin_api_is_asked_for_by_itself_and_of_no_more_power_t
         asked(&["lag"]).await["sub"],
         account("tickets-admin-viewer")
     );
-    let run = ["warmup", "run", "demo", "-n", "default", "--confirm=demo"];
-    let run = asked(&run).await;
+    let run = asked(&["warmup", "run", "demo", "-n", "default"]).await;
     assert_eq!(run["sub"], account("tickets-admin-manager"));
 }
 

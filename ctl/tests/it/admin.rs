@@ -184,29 +184,33 @@ async fn an_order_is_refunded_only_with_the_name_of_its_event() {
 }
 
 #[tokio::test]
-async fn a_sale_is_stopped_only_with_the_name_of_its_event() {
+async fn a_sale_is_held_only_with_the_name_of_its_event_and_a_run_needs_none() {
     let server = MockServer::start().await;
     let view = json!({ "event": "default.demo", "epoch": 3, "armed_epoch": 3, "history": [] });
-    for verb in ["run", "lock"] {
+    // A run gives the sale back by itself: whoever names another event is refused, but nobody must name one.
+    let (none, right, wrong): (&[&str], &[&str], &[&str]) =
+        (&[], &["--confirm=demo"], &["--confirm=other"]);
+    for (verb, allowed, refused) in [
+        ("run", &[none, right][..], &[wrong][..]),
+        ("lock", &[right], &[none, wrong]),
+    ] {
         Mock::given(method("POST"))
             .and(path(format!("/admin/v1/events/default.demo/warmup/{verb}")))
             .respond_with(ResponseTemplate::new(200).set_body_json(&view))
-            .expect(1)
+            .expect(u64::try_from(allowed.len()).unwrap())
             .mount(&server)
             .await;
-        // A run gives the sale back by itself: whoever names another event is refused, but nobody must name one.
-        let refused: &[&[&str]] = match verb {
-            "run" => &[&["--confirm=other"]],
-            _ => &[&[], &["--confirm=other"]],
-        };
         for confirm in refused {
             let args = [&["warmup", verb, "demo"], *confirm].concat();
             let ran = ask(&server.uri(), &args).await;
             assert_eq!(ran.exit, 4, "{ran:?}");
             assert!(ran.words.contains("next: add --confirm=demo"), "{ran:?}");
         }
-        let ran = ask(&server.uri(), &["warmup", verb, "demo", "--confirm=demo"]).await;
-        assert_eq!(ran.exit, 0, "{ran:?}");
+        for confirm in allowed {
+            let args = [&["warmup", verb, "demo"], *confirm].concat();
+            let ran = ask(&server.uri(), &args).await;
+            assert_eq!(ran.exit, 0, "{ran:?}");
+        }
     }
 }
 
