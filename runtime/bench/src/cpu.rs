@@ -1,15 +1,26 @@
 //! CPU time of processes, as the kernel counts it.
 
+mod apart;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
+
+pub use apart::Apart;
 
 /// The kernel counts in these, whatever its own timer does (`USER_HZ`).
 const TICKS_PER_S: u64 = 100;
 
 /// CPU time of a process and of everything below it since it was started, children that have ended included.
 pub fn of_tree(root: u32) -> anyhow::Result<Duration> {
+    let tree = tree(root)?;
+    let ticks: u64 = tree.iter().map(|stat| stat.ticks).sum();
+    Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_S))
+}
+
+/// A process, then everything below it.
+fn tree(root: u32) -> anyhow::Result<Vec<Stat>> {
     let mut parents: HashMap<u32, Vec<Stat>> = HashMap::new();
     let mut found = None;
     for entry in std::fs::read_dir("/proc")
@@ -37,15 +48,13 @@ pub fn of_tree(root: u32) -> anyhow::Result<Duration> {
         }
     }
     let root = found.with_context(|| format!("process {root} does not run"))?;
-    let mut ticks = root.ticks;
-    let mut below = vec![root.pid];
-    while let Some(pid) = below.pop() {
-        for child in parents.remove(&pid).unwrap_or_default() {
-            ticks += child.ticks;
-            below.push(child.pid);
-        }
+    let mut tree = vec![root];
+    let mut looked_at = 0;
+    while let Some(parent) = tree.get(looked_at) {
+        tree.extend(parents.remove(&parent.pid).unwrap_or_default());
+        looked_at += 1;
     }
-    Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_S))
+    Ok(tree)
 }
 
 /// CPU time of the thread that asks, since it was started.

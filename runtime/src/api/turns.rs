@@ -5,9 +5,14 @@
 //! The limit adapts. A fixed one is either too low for a fast machine with slow neighbours, where many requests wait for
 //! Redis and Kafka at little cost, or so high that on a busy machine thousands of tasks stand before the next refusal. So
 //! while many requests have a turn, a task asks to be woken again and again and looks how late it was: that is how long
-//! everybody waits for the processor. Late: fewer turns; in time: more again. (Additive increase, multiplicative decrease, as
-//! TCP does it: Chiu and Jain, 1989.)
+//! everybody waits for the processor. Late: fewer turns. In time, and all turns were taken: more. (Additive increase,
+//! multiplicative decrease, as TCP does it: Chiu and Jain, 1989.)
+//!
+//! A limit that was never reached says nothing, so it is not kept: whoever comes with a crowd after a quiet time begins with
+//! few turns. (TCP does the same after an idle time: RFC 7661.) Otherwise the first of a crowd would fill a limit that its
+//! machine cannot bear, and everybody behind them would wait before the first look is over.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -22,20 +27,22 @@ use tokio_util::sync::CancellationToken;
 use super::Api;
 use crate::problem::Problem;
 
-/// However late everything is, so many requests are worked on: fewer would leave Kafka with batches too small to be cheap.
+/// At the beginning, and however late everything is, so many requests are worked on: fewer would leave Kafka with batches too
+/// small to be cheap.
 const TURNS_MIN: usize = 256;
 
 /// Between two looks at how late things are.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A task that is woken so much too late stands behind too many others.
-const LATE_MAX: Duration = Duration::from_millis(10);
+const LATE_MAX: Duration = Duration::from_millis(5);
 
 /// One eighth fewer turns after a late look.
 const LESS: usize = 8;
 
-/// One of so many parts of the limit more after a look in time: from the smallest limit to the largest in about 2.5 s.
-const MORE: usize = 256;
+/// One of so many parts of the largest limit more after a look in time at a limit that was reached, and fewer after one at a
+/// limit of which less than half was used: from the smallest limit to the largest in about 2.5 s, and back.
+const STEPS: usize = 256;
 
 /// The turns of this process. Clones are the same turns.
 #[derive(Debug, Clone)]
@@ -44,6 +51,8 @@ pub(crate) struct Turns(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     taken: AtomicUsize,
+    /// Most that were taken, or wanted, at the same time since the last look.
+    most: AtomicUsize,
     limit: AtomicUsize,
     max: usize,
     /// Woken when more than [`TURNS_MIN`] are taken.
@@ -74,7 +83,8 @@ impl Turns {
     fn new(max: usize) -> Self {
         Self(Arc::new(Shared {
             taken: AtomicUsize::new(0),
-            limit: AtomicUsize::new(max),
+            most: AtomicUsize::new(0),
+            limit: AtomicUsize::new(least(max)),
             max,
             crowded: Notify::new(),
         }))
@@ -84,7 +94,9 @@ impl Turns {
     pub(crate) fn take(&self) -> Result<Turn, Problem> {
         let before = self.0.taken.fetch_add(1, Ordering::Relaxed);
         let turn = Turn(self.0.clone());
-        if before >= TURNS_MIN {
+        // Most requests come to a quiet process: they need no more than the line above.
+        if before + 1 >= TURNS_MIN {
+            self.0.most.fetch_max(before + 1, Ordering::Relaxed);
             self.0.crowded.notify_one();
         }
         if before < self.0.limit.load(Ordering::Relaxed) {
@@ -98,34 +110,59 @@ impl Turns {
         self.0.taken.load(Ordering::Relaxed) < self.0.limit.load(Ordering::Relaxed)
     }
 
-    /// Looks only while there is a crowd or the limit is not yet what it was: a process at rest is not woken.
+    /// Looks only while there is a crowd or the limit is not yet the least again: a process at rest is not woken.
     async fn adapt(&self) {
-        let Shared {
-            taken,
-            limit,
-            max,
-            crowded,
-        } = &*self.0;
         loop {
-            crowded.notified().await;
-            while taken.load(Ordering::Relaxed) >= TURNS_MIN || limit.load(Ordering::Relaxed) < *max
-            {
+            self.0.crowded.notified().await;
+            loop {
                 let due = Instant::now() + LOOK_EVERY;
                 sleep(LOOK_EVERY).await;
-                let now = limit.load(Ordering::Relaxed);
-                limit.store(next_limit(now, *max, due.elapsed()), Ordering::Relaxed);
+                if self.look(due.elapsed()).is_break() {
+                    break;
+                }
             }
+        }
+    }
+
+    /// Sets the limit after a look that was so `late`; breaks off where there is nothing more to look at.
+    fn look(&self, late: Duration) -> ControlFlow<()> {
+        let Shared {
+            taken,
+            most,
+            limit,
+            max,
+            ..
+        } = &*self.0;
+        let now = taken.load(Ordering::Relaxed);
+        let used = most.swap(now, Ordering::Relaxed).max(now);
+        let next = next_limit(limit.load(Ordering::Relaxed), *max, used, late);
+        limit.store(next, Ordering::Relaxed);
+        if next == least(*max) && now < TURNS_MIN {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         }
     }
 }
 
-/// The limit after a look that was so `late`.
-fn next_limit(now: usize, max: usize, late: Duration) -> usize {
-    if late > LATE_MAX {
-        (now - now / LESS).max(TURNS_MIN.min(max))
+/// The limit to begin with.
+const fn least(max: usize) -> usize {
+    if max < TURNS_MIN { max } else { TURNS_MIN }
+}
+
+/// The limit after a look that was so `late` and up to which so many were `used`.
+fn next_limit(now: usize, max: usize, used: usize, late: Duration) -> usize {
+    let step = max.div_ceil(STEPS);
+    let next = if late > LATE_MAX {
+        now - now / LESS
+    } else if used >= now {
+        now + step
+    } else if used < now / 2 {
+        now.saturating_sub(step)
     } else {
-        (now + max.div_ceil(MORE)).min(max)
-    }
+        now
+    };
+    next.clamp(least(max), max)
 }
 
 impl Drop for Turn {
@@ -181,48 +218,71 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_falls_fast_rises_slowly_and_stays_within_its_bounds() {
+    fn the_limit_falls_fast_rises_slowly_where_it_is_reached_and_stays_within_its_bounds() {
         let (max, late, in_time) = (2_048, LATE_MAX * 2, Duration::ZERO);
         let mut limit = max;
         for _ in 0..20 {
             let before = limit;
-            limit = next_limit(limit, max, late);
+            limit = next_limit(limit, max, limit, late);
             assert!(limit < before || limit == TURNS_MIN);
         }
         assert_eq!(limit, TURNS_MIN);
         let mut looks = 0;
         while limit < max {
-            limit = next_limit(limit, max, in_time);
+            limit = next_limit(limit, max, limit, in_time);
             looks += 1;
         }
         assert_eq!((limit, looks), (max, 224));
+        // What is used in part is kept; what is hardly used goes back as slowly as it came.
+        assert_eq!(next_limit(1_000, max, 999, in_time), 1_000);
+        assert_eq!(next_limit(1_000, max, 500, in_time), 1_000);
+        assert_eq!(next_limit(1_000, max, 499, in_time), 992);
+        assert_eq!(next_limit(TURNS_MIN, max, 0, in_time), TURNS_MIN);
         // Who wants fewer than the least has them, late or not.
-        assert_eq!(next_limit(16, 16, late), 16);
-        assert_eq!(next_limit(16, 16, in_time), 16);
+        assert_eq!(next_limit(16, 16, 16, late), 16);
+        assert_eq!(next_limit(16, 16, 16, in_time), 16);
+    }
+
+    #[test]
+    fn a_crowd_begins_with_few_turns_gets_more_in_time_and_leaves_few_behind() {
+        let max = TURNS_MIN * 2;
+        let turns = Turns::new(max);
+        let mut crowd = Vec::new();
+        let mut looks = 0;
+        while crowd.len() < max {
+            let step = turns.0.limit.load(Ordering::Relaxed) - crowd.len();
+            crowd.extend((0..step).map(|_| turns.take().unwrap()));
+            assert!(turns.take().is_err());
+            assert!(turns.look(Duration::ZERO).is_continue());
+            looks += 1;
+        }
+        assert_eq!(looks, 1 + TURNS_MIN / max.div_ceil(STEPS));
+        drop(crowd);
+        // The first look still sees how many there were.
+        let back = (0..).take_while(|_| turns.look(Duration::ZERO).is_continue());
+        assert_eq!(back.count(), TURNS_MIN / max.div_ceil(STEPS));
+        assert_eq!(turns.0.limit.load(Ordering::Relaxed), TURNS_MIN);
     }
 
     #[tokio::test]
-    async fn a_crowd_on_a_blocked_process_gets_fewer_turns_and_later_all_again() {
+    async fn a_crowd_on_a_blocked_process_gets_fewer_turns() {
         let (max, stop) = (TURNS_MIN + 200, CancellationToken::new());
         let turns = Turns::start(max, &stop);
+        // As after a good time.
+        turns.0.limit.store(max, Ordering::Relaxed);
         let crowd: Vec<_> = (0..max).map(|_| turns.take().unwrap()).collect();
         tokio::task::yield_now().await;
         // Nobody else runs meanwhile, as under a heavy load.
         std::thread::sleep(LOOK_EVERY + LATE_MAX * 3);
-        let limit = || turns.0.limit.load(Ordering::Relaxed);
-        let until = async |is_so: fn(usize, usize) -> bool| {
-            let looking = async {
-                while !is_so(limit(), max) {
-                    tokio::task::yield_now().await;
-                }
-            };
-            let waited = tokio::time::timeout(Duration::from_secs(30), looking).await;
-            waited.expect("the limit does not follow");
+        let looking = async {
+            while turns.0.limit.load(Ordering::Relaxed) == max {
+                tokio::task::yield_now().await;
+            }
         };
-        until(|limit, max| limit < max).await;
+        let waited = tokio::time::timeout(Duration::from_secs(30), looking).await;
+        waited.expect("the limit does not follow");
         assert!(!turns.has_room());
         drop(crowd);
-        until(|limit, max| limit == max).await;
         assert!(turns.has_room());
         stop.cancel();
     }

@@ -1,5 +1,6 @@
 //! Load shedding: what happens when twice as many orders come as can be served. First a closed load finds the rate that is
-//! served, then twice that rate comes at fixed times, whoever is busy. Whoever is refused must learn it soon.
+//! served, then twice that rate comes at fixed times, whoever is busy. Whoever is refused must learn it soon. Servers and
+//! generator have cores of their own meanwhile.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use super::CONNECTIONS;
 use super::shop::Shop;
+use crate::cpu;
 use crate::ledger::rig::Rig;
 use crate::load;
 use crate::stats::Spread;
@@ -60,7 +62,10 @@ impl Shedding {
     }
 
     async fn overload(&mut self, rig: &Rig) -> anyhow::Result<()> {
+        let apart = cpu::Apart::move_all()?;
+        // Started on the generator's cores: with as many threads as it will have cores.
         let shop = Shop::open(rig).await?;
+        apart.move_servers()?;
         let mut full = shop.full().await?;
         let orders = shop.orders(&full, rig.buyers().await?)?;
         let warm_up = self.lasts / WARM_UP_PART;
@@ -150,7 +155,9 @@ impl Measure for Shedding {
                 "{CONNECTIONS} connections find the rate that is served; then twice that rate comes at fixed times over {CROWD} \
                  connections. A latency counts from the moment at which its request was due. Whoever is refused gets 503 with \
                  Retry-After; afterwards what was accepted and the order log were compared to the order, and the stock store gave \
-                 no more tickets than were asked for. The generator is on the same cores."
+                 no more tickets than were asked for. Half of the cores have the API and the servers behind it, the other half \
+                 has the generator, in both loads: one that had to fight for a core with what it overloads could not send twice \
+                 the load."
             )],
             tables: vec![table],
             bars: vec![Bar::at_most(

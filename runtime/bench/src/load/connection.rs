@@ -23,24 +23,34 @@ pub(super) struct Shared<S> {
     pub(super) tally: Mutex<Tally>,
 }
 
-/// Sends on `stream` until the schedule is over and the last answer is here.
-pub(super) async fn run<S: Script>(
-    stream: TcpStream,
-    shared: Arc<Shared<S>>,
-) -> anyhow::Result<()> {
-    let stream = tokio::net::TcpStream::from_std(stream).context("no event loop for a socket")?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .context("no HTTP on a connection")?;
-    sleep_until(shared.schedule.begin().into()).await;
-    tokio::select! {
-        // The socket first: an answer that is there is seen by `ask` in the same turn.
-        biased;
-        ended = connection => {
-            ended.context("a connection broke off")?;
-            anyhow::bail!("the server closed a connection")
+/// A connection on which nothing was sent yet.
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    driver: http1::Connection<TokioIo<tokio::net::TcpStream>, Full<Bytes>>,
+}
+
+impl Connection {
+    /// A connection over `stream`, for the event loop that asks.
+    pub(super) async fn open(stream: TcpStream) -> anyhow::Result<Self> {
+        let stream =
+            tokio::net::TcpStream::from_std(stream).context("no event loop for a socket")?;
+        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+            .await
+            .context("no HTTP on a connection")?;
+        Ok(Self { sender, driver })
+    }
+
+    /// Sends until the schedule is over and the last answer is here.
+    pub(super) async fn run<S: Script>(self, shared: Arc<Shared<S>>) -> anyhow::Result<()> {
+        tokio::select! {
+            // The socket first: an answer that is there is seen by `ask` in the same turn.
+            biased;
+            ended = self.driver => {
+                ended.context("a connection broke off")?;
+                anyhow::bail!("the server closed a connection")
+            }
+            done = ask(self.sender, &shared) => done,
         }
-        done = ask(sender, &shared) => done,
     }
 }
 

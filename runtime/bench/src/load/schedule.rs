@@ -46,17 +46,17 @@ impl Schedule {
         }
     }
 
-    /// When the load begins.
-    pub(super) const fn begin(&self) -> Instant {
-        self.begin
+    /// When the load ends.
+    pub(super) fn end(&self) -> Instant {
+        self.begin + self.lasts
     }
 
-    /// When the next request is due, which may have been a while ago; `None` when the load is over. `now` is the moment at
+    /// When the next request is due, which may be a while ago or, before the load begins, still to come; `None` when the load is over. `now` is the moment at
     /// which somebody is free to send it.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let elapsed = now.saturating_duration_since(self.begin);
         match self.pace {
-            Pace::AsFastAsAnswered => (elapsed < self.lasts).then_some(now),
+            Pace::AsFastAsAnswered => (elapsed < self.lasts).then(|| now.max(self.begin)),
             Pace::Steady { per_second } => {
                 let number = self.next.fetch_add(self.threads, Ordering::Relaxed);
                 let after = Duration::from_nanos(number * 1_000_000_000 / u64::from(per_second));
