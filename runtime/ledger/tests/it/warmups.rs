@@ -69,7 +69,9 @@ async fn taking_the_lock_raises_the_epoch_and_has_one_winner(db: TestLedger) {
             }
             // Whoever comes later finds an epoch that it has not seen.
             LockAnswer::Newer(epoch) => assert_eq!(epoch, Epoch(2)),
-            other @ (LockAnswer::Held(_) | LockAnswer::Closed) => panic!("{other:?}"),
+            // Whoever read the epoch just before the winner's commit, and the lock just after it, finds the winner.
+            LockAnswer::Held(by) => assert_eq!((by.epoch, by.finished_at), (Epoch(2), None)),
+            LockAnswer::Closed => panic!("the event is open"),
         }
     }
     assert_eq!(winners, 1);
