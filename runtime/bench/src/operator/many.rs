@@ -105,6 +105,7 @@ impl Many {
         let mut operator = rig.operator(&home, &api.kubeconfig()).await?;
         let mut watch = api.watch().await?;
 
+        api.rehearse().await?;
         let alone_s = alone(&api, &mut watch, self.scale.alone).await?;
         say::progress(&format!("alone: {} s", Spread::of(alone_s.clone())));
         let before = cpu_of(operator.server())?;
