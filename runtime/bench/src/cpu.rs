@@ -1,4 +1,4 @@
-//! CPU time of processes, as the kernel counts it.
+//! CPU time of processes, as the kernel counts it; `apart`: which cores they run on.
 
 mod apart;
 

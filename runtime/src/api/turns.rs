@@ -55,7 +55,7 @@ struct Shared {
     most: AtomicUsize,
     limit: AtomicUsize,
     max: usize,
-    /// Woken when more than [`TURNS_MIN`] are taken.
+    /// Woken when [`TURNS_MIN`] or more are taken.
     crowded: Notify,
 }
 
@@ -146,8 +146,8 @@ impl Turns {
 }
 
 /// The limit to begin with.
-const fn least(max: usize) -> usize {
-    if max < TURNS_MIN { max } else { TURNS_MIN }
+fn least(max: usize) -> usize {
+    max.min(TURNS_MIN)
 }
 
 /// The limit after a look that was so `late` and up to which so many were `used`.
