@@ -33,8 +33,8 @@ pub struct BuyerSettings {
     #[arg(long, env = "TICKET_API_CONNECTIONS_MAX", default_value = "20000",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub api_connections_max: u32,
-    /// Requests that are worked on at the same time; the next ones get 503 `overloaded` at once. Fewer, down to 256, while
-    /// the process gets its turn at the processor late. Waiting and streaming do not count
+    /// Most requests that are worked on at the same time; the next ones get 503 `overloaded` at once. At first 256; more
+    /// while they are needed and the process gets its turn at the processor in time. Waiting and streaming do not count
     #[arg(long, env = "TICKET_API_IN_FLIGHT_MAX", default_value = "2048",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub api_in_flight_max: u32,
