@@ -42,7 +42,15 @@ pub(super) struct Stand {
 
 impl<'a> Shop<'a> {
     pub(super) async fn open(rig: &'a Rig) -> anyhow::Result<Self> {
-        let api = rig.api().await?;
+        Self::of(rig, rig.api().await?)
+    }
+
+    /// As [`Self::open`], with so many threads of the API.
+    pub(super) async fn open_with_threads(rig: &'a Rig, threads: u32) -> anyhow::Result<Self> {
+        Self::of(rig, rig.api_with_threads(threads).await?)
+    }
+
+    fn of(rig: &'a Rig, api: Api) -> anyhow::Result<Self> {
         let target = Target::new(([127, 0, 0, 1], api.port).into())?;
         Ok(Self { rig, api, target })
     }

@@ -440,8 +440,18 @@ impl Rig {
             .context("no connection to the ledger")
     }
 
-    /// Starts the buyer API and waits until it is ready.
+    /// Starts the buyer API, with a thread for each of its cores, and waits until it is ready.
     pub(crate) async fn api(&self) -> anyhow::Result<Api> {
+        self.start_api(None).await
+    }
+
+    /// As [`Self::api`], with so many threads.
+    pub(crate) async fn api_with_threads(&self, threads: u32) -> anyhow::Result<Api> {
+        let threads = ("TOKIO_WORKER_THREADS".to_owned(), threads.to_string());
+        self.start_api(Some(threads)).await
+    }
+
+    async fn start_api(&self, more: Option<(String, String)>) -> anyhow::Result<Api> {
         let lease = lease_port().context("no port for the buyer API")?;
         let port = lease.port();
         let mut env = self.settings();
@@ -456,6 +466,7 @@ impl Rig {
                 WEBHOOK_SECRET.to_owned(),
             ),
         ]);
+        env.extend(more);
         let options = StartOptions::within(self.home.clone(), "api");
         let product = Product::start(options, ProductOptions::runtime("api", env))
             .await
