@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use ticket_testkit::{ApiServer, EtcdServer, Home, StartOptions, workspace_dir};
 
 use crate::kubectl::Kubectl;
+use crate::say;
 
 /// Where the Events of a measure are.
 pub(super) const NAMESPACE: &str = "bench";
@@ -56,6 +57,12 @@ struct Condition {
     #[serde(rename = "type")]
     kind: String,
     status: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct List {
+    metadata: Metadata,
+    items: Vec<Seen>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -185,43 +192,44 @@ impl Api {
             .await
     }
 
+    async fn list(&self) -> anyhow::Result<List> {
+        let answer = self.get(&self.events()).await?;
+        answer.json().await.context("a strange list of Events")
+    }
+
     /// The resource version of every Event: what was written since shows in it.
     pub(super) async fn versions(&self) -> anyhow::Result<HashMap<String, String>> {
-        #[derive(Deserialize)]
-        struct List {
-            items: Vec<Seen>,
-        }
-        let list: List = self.get(&self.events()).await?.json().await?;
+        let list = self.list().await?;
         let version = |seen: Seen| (seen.metadata.name, seen.metadata.resource_version);
         Ok(list.items.into_iter().map(version).collect())
     }
 
     /// Watches all Events from now on.
-    pub(super) async fn watch(&self) -> anyhow::Result<Watch> {
-        #[derive(Deserialize)]
-        struct List {
-            metadata: Metadata,
-        }
-        let url = format!("{}?limit=1", self.events());
-        let list: List = self.get(&url).await?.json().await?;
-        let from = list.metadata.resource_version;
-        let url = format!("{}?watch=true&resourceVersion={from}", self.events());
+    pub(super) async fn watch(&self) -> anyhow::Result<Watch<'_>> {
+        let from = self.list().await?.metadata.resource_version;
         Ok(Watch {
-            answer: self.get(&url).await?,
+            api: self,
+            answer: self.watch_from(&from).await?,
             rest: Vec::new(),
             ready: HashMap::new(),
         })
     }
+
+    async fn watch_from(&self, version: &str) -> anyhow::Result<Response> {
+        let url = format!("{}?watch=true&resourceVersion={version}", self.events());
+        self.get(&url).await
+    }
 }
 
 /// When Events became Ready.
-pub(super) struct Watch {
+pub(super) struct Watch<'a> {
+    api: &'a Api,
     answer: Response,
     rest: Vec<u8>,
     ready: HashMap<String, Instant>,
 }
 
-impl Watch {
+impl Watch<'_> {
     /// Waits until all of these have been Ready, and answers with when the last one was.
     pub(super) async fn until_ready(
         &mut self,
@@ -246,12 +254,10 @@ impl Watch {
     }
 
     async fn read(&mut self) -> anyhow::Result<()> {
-        let chunk = self
-            .answer
-            .chunk()
-            .await
-            .context("the watch broke off")?
-            .context("the watch ended")?;
+        let chunk = self.answer.chunk().await.context("the watch broke off")?;
+        let Some(chunk) = chunk else {
+            return self.begin_again().await;
+        };
         self.rest.extend_from_slice(&chunk);
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
@@ -261,13 +267,29 @@ impl Watch {
                 "the watch failed: {}",
                 change.object
             );
-            let seen: Seen = serde_json::from_value(change.object).context("a strange Event")?;
-            if seen.is_ready() {
-                self.ready
-                    .entry(seen.metadata.name)
-                    .or_insert_with(Instant::now);
-            }
+            self.see(serde_json::from_value(change.object).context("a strange Event")?);
         }
         Ok(())
+    }
+
+    /// An API server ends the watch of a client that is too slow for it, at any time. What became Ready unseen counts as Ready
+    /// now: never too early.
+    async fn begin_again(&mut self) -> anyhow::Result<()> {
+        say::progress("the API server ended the watch: listing Events and watching again");
+        let list = self.api.list().await?;
+        for seen in list.items {
+            self.see(seen);
+        }
+        self.rest.clear();
+        self.answer = self.api.watch_from(&list.metadata.resource_version).await?;
+        Ok(())
+    }
+
+    fn see(&mut self, seen: Seen) {
+        if seen.is_ready() {
+            self.ready
+                .entry(seen.metadata.name)
+                .or_insert_with(Instant::now);
+        }
     }
 }

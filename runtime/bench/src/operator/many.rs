@@ -152,7 +152,7 @@ fn names(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("e-{number}")).collect()
 }
 
-async fn alone(api: &Api, watch: &mut Watch, count: usize) -> anyhow::Result<Vec<f64>> {
+async fn alone(api: &Api, watch: &mut Watch<'_>, count: usize) -> anyhow::Result<Vec<f64>> {
     let mut seconds = Vec::with_capacity(count);
     for name in names(0..count) {
         let started = Instant::now();
@@ -163,7 +163,7 @@ async fn alone(api: &Api, watch: &mut Watch, count: usize) -> anyhow::Result<Vec
     Ok(seconds)
 }
 
-async fn at_once(api: &Api, watch: &mut Watch, names: &[String]) -> anyhow::Result<f64> {
+async fn at_once(api: &Api, watch: &mut Watch<'_>, names: &[String]) -> anyhow::Result<f64> {
     let started = Instant::now();
     let (made, ready) = tokio::join!(api.create_all(names), watch.until_ready(names, WAIT_MAX));
     made?;
