@@ -56,7 +56,7 @@ fn explained<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// As [`JsonBody`]; no body at all is the default, whatever its media type.
+/// As [`JsonBody`]; no body at all is the default, whatever its media type, and so is `null`.
 pub(crate) struct OptionalJsonBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJsonBody<T> {
@@ -66,8 +66,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
         if request.body().is_end_stream() {
             return Ok(Self(T::default()));
         }
-        let JsonBody(value) = JsonBody::from_request(request, state).await?;
-        Ok(Self(value))
+        let JsonBody(value) = JsonBody::<Option<T>>::from_request(request, state).await?;
+        Ok(Self(value.unwrap_or_default()))
     }
 }
 

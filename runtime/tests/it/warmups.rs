@@ -271,7 +271,13 @@ async fn a_strangers_lock_is_broken_only_by_force_and_by_its_name() {
     );
     let wrong = value!({"force": true, "confirm": "tests.other"});
     json(act(&sale, "unlock", &wrong).await, 400).await;
-    // A body is read as everywhere else.
+    // `null` is no body, and everything else is read as everywhere.
+    let refused = act(&sale, "unlock", &Value::Null).await;
+    assert_eq!(json(refused, 409).await["code"], "warmup-locked");
+    let refused = act(&sale, "unlock", &value!({"force": "yes"})).await;
+    let problem = json(refused, 400).await;
+    let told = problem["detail"].as_str().unwrap();
+    assert!(told.starts_with("force: "), "{told}");
     let form = format!("/events/{}/warmup/unlock", sale.name);
     let form = sale.ask(Method::POST, &form, MANAGER);
     let refused = form.form(&[("force", "true")]).send().await.unwrap();
