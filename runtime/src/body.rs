@@ -23,7 +23,7 @@ const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take: longer ones come from clients that only want to hold a connection.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A JSON body of at most [`REQUEST_BYTES_MAX`].
+/// A JSON object of at most [`REQUEST_BYTES_MAX`].
 pub(crate) struct JsonBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
@@ -31,6 +31,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let bytes = read(request, REQUEST_BYTES_MAX).await?;
+        // serde takes a list for a struct, field by field.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::invalid("body", "expected an object, not a list"));
+        }
         // Read once more if something is wrong: only then anybody wants to know in which field.
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Self(value)),

@@ -80,8 +80,9 @@ fn whole<'de, D: Deserializer<'de>>(number: D) -> Result<i64, D::Error> {
     summary = "Order tickets",
     params(
         ("event" = String, Path, description = "`<namespace>.<name>`."),
-        ("Idempotency-Key" = String, Header, description = "The same key and body are the same order, for ever.",
-            min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+        ("Idempotency-Key" = String, Header, description = "The same key and body are the same order, for ever. \
+            Visible ASCII and spaces; those around it do not count, as in any header.",
+            min_length = 1, max_length = 255, pattern = r"^[\t -~]*[!-~][\t -~]*$"),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds, at most 30, for the decision."),
     ),
     request_body = PlaceRequest,

@@ -33,7 +33,7 @@ impl<S: Sync> FromRequestParts<S> for Wants {
     }
 }
 
-/// The `Idempotency-Key`, 1 to 255 bytes of visible ASCII.
+/// The `Idempotency-Key`, 1 to 255 bytes of visible ASCII and spaces.
 fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
     const FIELD: &str = "Idempotency-Key";
     let mut values = headers.get_all(FIELD).iter();
@@ -45,7 +45,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
     }
     let key = value
         .to_str()
-        .map_err(|_| Problem::invalid(FIELD, "expected visible ASCII"))?;
+        .map_err(|_| Problem::invalid(FIELD, "expected visible ASCII and spaces"))?;
     if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
         return Err(Problem::invalid(FIELD, "expected 1 to 255 characters"));
     }
@@ -84,6 +84,8 @@ mod tests {
     #[test]
     fn a_key_has_1_to_255_characters() {
         assert_eq!(idempotency_key(&with("idempotency-key", "a")), Ok("a"));
+        let spaced = with("idempotency-key", "a\tb c");
+        assert_eq!(idempotency_key(&spaced), Ok("a\tb c"));
         let longest = "k".repeat(255);
         assert_eq!(
             idempotency_key(&with("idempotency-key", &longest)),

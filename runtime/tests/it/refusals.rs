@@ -48,6 +48,8 @@ async fn every_refusal_is_a_problem_with_its_code() {
 
     let raw = |body: &'static str| keyed(&orders).header("Content-Type", json_body).body(body);
     refused(raw("{"), 400, "invalid-request", "body").await;
+    let list = raw(r#" ["seat", 1]"#);
+    refused(list, 400, "invalid-request", "body").await;
     refused(
         raw(r#"{"category":"seat"}"#),
         400,
