@@ -37,6 +37,7 @@ struct Told {
 #[derive(Default)]
 struct Facts {
     orders: HashMap<OrderId, Told>,
+    /// Records of the topic that are no facts, of whatever event. If one was an order's last, its order tells by itself.
     unreadable: u64,
     /// The first fact that the topic still has was produced then; earlier ones are gone. `None` = nothing is gone.
     gone_before: Option<Timestamp>,
@@ -66,7 +67,13 @@ impl<P: Provider> Auditor<'_, P> {
             }
             Err(error) => return Verdict::unknown(&error),
         }
-        findings.verdict(|| format!("{} orders end with their last fact", kept.len()))
+        findings.verdict(|| match facts.unreadable {
+            0 => format!("{} orders end with their last fact", kept.len()),
+            unreadable => format!(
+                "{} orders end with their last fact; {unreadable} other records cannot be read",
+                kept.len()
+            ),
+        })
     }
 
     /// `None` when there are too many.
@@ -152,9 +159,6 @@ impl Facts {
 /// What is wrong, and the orders that only the facts know.
 fn compare(kept: &[Kept], facts: &Facts, begun: Timestamp) -> (Findings, Vec<OrderRef>) {
     let mut findings = Findings::default();
-    if facts.unreadable > 0 {
-        findings.add(|| format!("{} facts cannot be read", facts.unreadable));
-    }
     let mut seen = 0;
     for order in kept {
         let Kept {

@@ -11,6 +11,8 @@ mod clusters;
 #[cfg(test)]
 mod cockpit;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod down;
 #[cfg(test)]
 mod fuzzed;

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use ticket_bus::{BusConfig, Outgoing, Producer, ProducerConfig, REASON_HEADER, Tail};
+use ticket_bus::{BusConfig, Outgoing, Producer, ProducerConfig};
 use ticket_core::StockSource;
 use ticket_core::names::event_type::{RESELLER_STOCK_CHANGED, STOCK_ADJUSTMENT, STOCK_CHANGED};
 use ticket_testkit::{Book, Reseller, shared};
 
+use crate::dead_letters;
 use crate::outside::messages;
 use crate::sale::{Sale, Terms, token};
 
@@ -237,18 +238,7 @@ async fn a_message_that_nobody_can_follow_is_a_dead_letter_and_the_next_one_is_f
     reseller.change(&sale.name, "seat", 120).await.unwrap();
     until_equal(&sale, &reseller, Some((1, 0))).await;
 
-    let letters = async || -> Vec<String> {
-        let dead = format!("{topic}.dead-letter");
-        let Ok(mut letters) = Tail::read_all(&bus, &dead).await else {
-            return Vec::new();
-        };
-        let mut reasons = Vec::new();
-        while let Some(letter) = letters.next().await {
-            let reason = letter.unwrap().header(REASON_HEADER).unwrap().to_vec();
-            reasons.push(String::from_utf8(reason).unwrap());
-        }
-        reasons
-    };
+    let letters = async || dead_letters::reasons(&sale.brokers, &topic).await;
     sale.until("each has its letter", async || {
         letters().await.len() == poison.len()
     })

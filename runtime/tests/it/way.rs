@@ -2,7 +2,6 @@
 
 use reqwest::Method;
 use sqlx::Connection;
-use ticket_bus::{BusConfig, Producer, ProducerConfig, REASON_HEADER, Tail};
 
 use crate::sale::{Sale, Terms, json, token};
 
@@ -168,39 +167,4 @@ async fn a_crowd_that_comes_too_late_is_turned_away_and_repeats_find_their_order
     })
     .await;
     sale.counts_until(0, 1, 0).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_cannot_be_read_goes_to_the_dead_letter_and_blocks_nothing() {
-    let sale = Sale::open(Terms {
-        shards: 1,
-        ..Terms::default()
-    })
-    .await;
-    let bus = BusConfig::new(&sale.brokers, "poison");
-    let producer = Producer::new(&bus, &ProducerConfig::default()).unwrap();
-    for poison in [&b""[..], b"\x09from the future", b"\x01\xff\xff\xff"] {
-        producer
-            .send(&sale.topic, 0, b"poison", poison)
-            .await
-            .unwrap();
-    }
-    let order = json(
-        sale.place("ann", "k", 1)
-            .header("Prefer", "wait=20")
-            .send()
-            .await
-            .unwrap(),
-        201,
-    )
-    .await;
-    assert_eq!(order["state"], "reserved");
-    let dead = format!("{}.dead-letter", sale.topic);
-    let mut letters = Tail::read_all(&bus, &dead).await.unwrap();
-    let mut reasons = Vec::new();
-    while let Some(letter) = letters.next().await {
-        let reason = letter.unwrap().header(REASON_HEADER).unwrap().to_vec();
-        reasons.push(String::from_utf8(reason).unwrap());
-    }
-    assert_eq!(reasons.len(), 3, "{reasons:?}");
 }
