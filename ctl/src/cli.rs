@@ -1,15 +1,28 @@
 //! The command line: every flag, argument and help text. Nothing is done here.
 
+mod events;
+mod orders;
+mod rebalance;
+mod span;
+mod warmup;
+
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 
+pub use events::{Events, EventsGet, EventsList, EventsWait, Until};
+pub use orders::{Orders, OrdersChange, OrdersGet, OrdersList};
+pub use rebalance::{
+    Rebalance, RebalanceGo, RebalanceMode, RebalanceName, RebalancePlan, RebalanceStatus,
+    TransferMode,
+};
+pub use span::Span;
+pub use warmup::{Warmup, WarmupLock, WarmupStatus, WarmupUnlock};
+
 use crate::access::Role;
-use crate::completion::{events, rebalances};
+use crate::completion;
 use crate::output::Format;
 use crate::tui::action::Place;
 
@@ -148,6 +161,7 @@ pub enum Command {
   ticketctl stock demo               one line per category
   ticketctl stock demo -o wide       one line per stock shard
   ticketctl stock demo -w            a line for every change, with tickets sold per second
+  ticketctl stock demo -w -o wide    the same per stock shard
   ticketctl stock demo -w -o json    a JSON object per line for every snapshot")]
     Stock(Stock),
     /// The warm-up of an event: its lock, its epochs, and what was.
@@ -247,70 +261,12 @@ impl Command {
     }
 }
 
-/// Events.
-#[derive(Debug, Subcommand)]
-pub enum Events {
-    /// Lists events.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl events list                 in the namespace of -n or of the context
-  ticketctl events list -A -o wide      everywhere, with topic, epoch and event id
-  ticketctl events list -w              and every change")]
-    List(EventsList),
-    /// Shows an event: its phase, categories, conditions and what hinders it.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl events get demo
-  ticketctl events get demo -w          and again with every change
-  ticketctl events get demo -o yaml     the Kubernetes object")]
-    Get(EventsGet),
-    /// Waits until an event is as wanted.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl events wait demo                              until it is Ready
-  ticketctl events wait demo --for on-sale --timeout 5m
-  ticketctl events wait demo --for condition=TopicReady
-  ticketctl events wait demo --for deleted
-  ticketctl events wait demo -o json                      and shows it then")]
-    Wait(EventsWait),
-}
-
 /// An event.
 #[derive(Debug, Clone, Args)]
 pub struct EventArg {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(completion::events))]
     pub event: String,
-}
-
-/// Flags of `events list`.
-#[derive(Debug, Clone, Args)]
-pub struct EventsList {
-    /// In all namespaces.
-    #[arg(short = 'A', long)]
-    pub all_namespaces: bool,
-    /// Goes on with every change.
-    #[arg(short, long)]
-    pub watch: bool,
-}
-
-/// Flags of `events get`.
-#[derive(Debug, Clone, Args)]
-pub struct EventsGet {
-    /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub event: String,
-    /// Goes on with every change.
-    #[arg(short, long)]
-    pub watch: bool,
-}
-
-/// Flags of `events wait`.
-#[derive(Debug, Clone, Args)]
-pub struct EventsWait {
-    /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub event: String,
-    /// ready, scheduled, on-sale, paused, sold-out, closed, deleted or condition=TYPE.
-    #[arg(long = "for", value_name = "WHAT", default_value = "ready")]
-    pub until: Until,
 }
 
 /// Flags of what takes no other.
@@ -319,66 +275,6 @@ pub struct Watch {
     /// Goes on with every change.
     #[arg(short, long)]
     pub watch: bool,
-}
-
-/// What `events wait` waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Until {
-    /// Condition `Ready` is true for the newest spec.
-    Ready,
-    /// `status.phase` is this.
-    Phase(ticket_crds::Phase),
-    /// No ticket is available.
-    SoldOut,
-    /// The resource is gone.
-    Deleted,
-    /// A condition of this type is true for the newest spec.
-    Condition(String),
-}
-
-impl FromStr for Until {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        use ticket_crds::Phase;
-        Ok(match text {
-            "ready" => Self::Ready,
-            "scheduled" => Self::Phase(Phase::Scheduled),
-            "on-sale" => Self::Phase(Phase::OnSale),
-            "paused" => Self::Phase(Phase::Paused),
-            "closed" => Self::Phase(Phase::Closed),
-            "sold-out" => Self::SoldOut,
-            "deleted" => Self::Deleted,
-            _ => match text.strip_prefix("condition=") {
-                Some(kind) if !kind.is_empty() => Self::Condition(kind.to_owned()),
-                Some(_) | None => {
-                    return Err(
-                        "expected ready, scheduled, on-sale, paused, sold-out, closed, deleted or condition=TYPE"
-                            .to_owned(),
-                    );
-                }
-            },
-        })
-    }
-}
-
-/// A duration as people write it: `90s`, `5m`, `1h 30m`. More than nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected a duration like 90s, 5m or 1h".to_owned();
-        let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-        let duration = Duration::try_from(duration).map_err(|_| wrong())?;
-        if duration.is_zero() {
-            Err(wrong())
-        } else {
-            Ok(Self(duration))
-        }
-    }
 }
 
 /// Flags of `plan`.
@@ -393,7 +289,7 @@ pub struct Plan {
     )]
     pub file: Option<PathBuf>,
     /// Name of an event in the namespace of -n.
-    #[arg(value_name = "EVENT", required_unless_present = "file", add = ArgValueCompleter::new(events))]
+    #[arg(value_name = "EVENT", required_unless_present = "file", add = ArgValueCompleter::new(completion::events))]
     pub event: Option<String>,
 }
 
@@ -401,144 +297,11 @@ pub struct Plan {
 #[derive(Debug, Clone, Args)]
 pub struct Stock {
     /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(completion::events))]
     pub event: String,
     /// Goes on with every change.
     #[arg(short, long)]
     pub watch: bool,
-}
-
-/// Warm-ups.
-#[derive(Debug, Subcommand)]
-pub enum Warmup {
-    /// Shows who holds the lock, the epochs, and what was.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl warmup status demo
-  ticketctl warmup status demo -w         and every change
-  ticketctl warmup status demo -o json    for a program")]
-    Status(WarmupStatus),
-    /// Refills the stock store from the ledger, and waits until it sells.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl warmup run demo
-  ticketctl warmup run demo --reason 'restored from a backup'")]
-    Run(WarmupLock),
-    /// Holds the sale: nobody sells or warms up until it is unlocked.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl warmup lock demo --reason 'wrong prices' --confirm=demo")]
-    Lock(WarmupLock),
-    /// Gives the lock back; a keeper then warms up by itself.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl warmup unlock demo                           your own lock
-  ticketctl warmup unlock demo --force --confirm=demo    anybody's")]
-    Unlock(WarmupUnlock),
-}
-
-/// Flags of `warmup status`.
-#[derive(Debug, Clone, Args)]
-pub struct WarmupStatus {
-    /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub event: String,
-    /// Goes on with every change.
-    #[arg(short, long)]
-    pub watch: bool,
-}
-
-/// Flags of `warmup run` and `warmup lock`.
-#[derive(Debug, Clone, Args)]
-pub struct WarmupLock {
-    /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub event: String,
-    /// Why: shown to everybody who looks.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// The event's name once more: `lock` stops the sale, and asks for it.
-    #[arg(long, value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub confirm: Option<String>,
-}
-
-/// Flags of `warmup unlock`.
-#[derive(Debug, Clone, Args)]
-pub struct WarmupUnlock {
-    /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub event: String,
-    /// Breaks the lock, whoever holds it.
-    #[arg(long)]
-    pub force: bool,
-    /// With --force: the event's name once more.
-    #[arg(long, value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub confirm: Option<String>,
-}
-
-/// Orders.
-#[derive(Debug, Subcommand)]
-pub enum Orders {
-    /// Lists orders of an event.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl orders list demo --state paid --limit 50
-  ticketctl orders list demo --buyer b-17 -o name
-  ticketctl orders list demo --state reserved -w    and a line for every change")]
-    List(OrdersList),
-    /// Shows an order with its history.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl orders get ord_...
-  ticketctl orders get ord_... -w    and again with every change")]
-    Get(OrdersGet),
-    /// Refunds a paid order.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl orders refund ord_... --confirm=demo")]
-    Refund(OrdersChange),
-    /// Cancels an order that is not paid.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl orders cancel ord_... --confirm=demo")]
-    Cancel(OrdersChange),
-}
-
-/// Flags of `orders list`.
-#[derive(Debug, Clone, Args)]
-pub struct OrdersList {
-    /// Name of the event in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub event: String,
-    /// Only orders in this state, e.g. paid.
-    #[arg(long, value_name = "STATE")]
-    pub state: Option<String>,
-    /// Only orders of this buyer.
-    #[arg(long, value_name = "BUYER")]
-    pub buyer: Option<String>,
-    /// At most so many.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub limit: u32,
-    /// Goes on where the page before ended.
-    #[arg(long, value_name = "CURSOR")]
-    pub cursor: Option<String>,
-    /// Goes on with every change of the page.
-    #[arg(short, long)]
-    pub watch: bool,
-}
-
-/// Flags of `orders get`.
-#[derive(Debug, Clone, Args)]
-pub struct OrdersGet {
-    /// Order reference: `ord_` and 46 hex digits.
-    #[arg(value_name = "ORDER")]
-    pub order: String,
-    /// Goes on with every change.
-    #[arg(short, long)]
-    pub watch: bool,
-}
-
-/// Flags of `orders refund` and `orders cancel`.
-#[derive(Debug, Clone, Args)]
-pub struct OrdersChange {
-    /// Order reference: `ord_` and 46 hex digits.
-    #[arg(value_name = "ORDER")]
-    pub order: String,
-    /// Name of the order's event: a buyer is hurt.
-    #[arg(long, value_name = "EVENT", add = ArgValueCompleter::new(events))]
-    pub confirm: Option<String>,
 }
 
 /// Shards.
@@ -550,127 +313,6 @@ pub enum Shards {
   ticketctl shards list -o wide    all Citus shards
   ticketctl shards list -w         and a line for every change")]
     List(Watch),
-}
-
-/// Rebalances.
-#[derive(Debug, Subcommand)]
-pub enum Rebalance {
-    /// Plans moves and shows them; nothing moves until they are approved.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl rebalance plan --mode balance                            the same number of shards on every worker
-  ticketctl rebalance plan --mode drain-node --node worker-2:5432    empties a worker
-  ticketctl rebalance plan --mode pin-events --node worker-1:5432 --event demo
-  ticketctl rebalance plan --mode balance --dry-run                  only shows what it would move")]
-    Plan(RebalancePlan),
-    /// Starts the moves that were planned.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl rebalance approve balance-x7k2p
-  ticketctl rebalance approve balance-x7k2p --confirm=balance-x7k2p    one that was planned with --force")]
-    Approve(RebalanceGo),
-    /// Breaks off what is under way; what was moved stays where it is.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl rebalance stop balance-x7k2p")]
-    Stop(RebalanceName),
-    /// Goes on after a stop or a failure, where it stood.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl rebalance resume balance-x7k2p
-  ticketctl rebalance resume balance-x7k2p --confirm=balance-x7k2p    one that was planned with --force")]
-    Resume(RebalanceGo),
-    /// Shows all rebalances, or one with its moves.
-    #[command(help_template = HELP, before_help = "\
-  ticketctl rebalance status                     all
-  ticketctl rebalance status -w                  and a line for every change
-  ticketctl rebalance status balance-x7k2p       one, with its moves
-  ticketctl rebalance status balance-x7k2p -w    until it ends")]
-    Status(RebalanceStatus),
-}
-
-/// What a rebalance shall reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum RebalanceMode {
-    /// Every living worker has the same number of Citus shards with stock, or one more.
-    Balance,
-    /// Nothing is left on a node.
-    DrainNode,
-    /// All stock of some events is on a node.
-    PinEvents,
-}
-
-/// How a shard is copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum TransferMode {
-    /// What stalls buyers least at usual sizes.
-    Auto,
-    /// Writers of the shard wait until it is copied.
-    BlockWrites,
-    /// Writers wait at the cutover only; the workers need `wal_level=logical`.
-    ForceLogical,
-}
-
-/// Flags of `rebalance plan`.
-#[derive(Debug, Clone, Args)]
-pub struct RebalancePlan {
-    /// balance, drain-node or pin-events.
-    #[arg(long, value_enum, value_name = "MODE", hide_possible_values = true)]
-    pub mode: RebalanceMode,
-    /// The node to empty or to fill: host:port, as `shards list` shows it.
-    #[arg(
-        long,
-        value_name = "NODE",
-        required_if_eq_any([("mode", "drain-node"), ("mode", "pin-events")])
-    )]
-    pub node: Option<String>,
-    /// An event whose stock goes to the node, as NAME in the namespace of -n or as NAMESPACE/NAME. Can be repeated.
-    #[arg(long = "event", value_name = "EVENT", required_if_eq("mode", "pin-events"), add = ArgValueCompleter::new(events))]
-    pub events: Vec<String>,
-    /// Also moves stock that is on sale: its buyers wait at each cutover.
-    #[arg(long)]
-    pub force: bool,
-    /// Longest time of one move: a number and one of s, m, h.
-    #[arg(long, value_name = "DURATION")]
-    pub move_timeout: Option<String>,
-    /// auto, block-writes or force-logical.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "MODE",
-        default_value = "auto",
-        hide_possible_values = true
-    )]
-    pub transfer_mode: TransferMode,
-    /// Name of the resource. Default: one is made up.
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-}
-
-/// A rebalance.
-#[derive(Debug, Clone, Args)]
-pub struct RebalanceName {
-    /// Name of the rebalance.
-    #[arg(value_name = "NAME", add = ArgValueCompleter::new(rebalances))]
-    pub name: String,
-}
-
-/// Flags of `rebalance approve` and `rebalance resume`.
-#[derive(Debug, Clone, Args)]
-pub struct RebalanceGo {
-    /// Name of the rebalance.
-    #[arg(value_name = "NAME", add = ArgValueCompleter::new(rebalances))]
-    pub name: String,
-    /// Its name once more, if it was planned with --force: buyers of what is on sale wait.
-    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(rebalances))]
-    pub confirm: Option<String>,
-}
-
-/// Flags of `rebalance status`.
-#[derive(Debug, Clone, Args)]
-pub struct RebalanceStatus {
-    /// Name of the rebalance. Without one all are listed.
-    #[arg(value_name = "NAME", add = ArgValueCompleter::new(rebalances))]
-    pub name: Option<String>,
-    /// Goes on with every change; of one, until it ends.
-    #[arg(short, long)]
-    pub watch: bool,
 }
 
 /// Flags of `explain`.
@@ -685,7 +327,7 @@ pub struct Explain {
 #[derive(Debug, Clone, Args)]
 pub struct Tui {
     /// Event to begin with: its name in the namespace of -n.
-    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(events))]
+    #[arg(value_name = "EVENT", add = ArgValueCompleter::new(completion::events))]
     pub event: Option<String>,
     /// View to begin with: events, stock, shards, warmup, orders, lag or rebalances.
     #[arg(long, value_enum, value_name = "VIEW", hide_possible_values = true)]
@@ -716,6 +358,8 @@ pub struct Man {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::CommandFactory;
 
     use super::*;

@@ -31,8 +31,16 @@ const NO_FILES: &str = ":4";
 /// Longest wait for names: somebody sits before a line that does not go on.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Flags that say where events are, in both spellings.
-const PLACE_FLAGS: [&str; 4] = ["-n", "--namespace", "--context", "--kubeconfig"];
+/// Flags that say where events and the admin API are, in both spellings.
+const PLACE_FLAGS: [&str; 7] = [
+    "-n",
+    "--namespace",
+    "--context",
+    "--kubeconfig",
+    "--admin-url",
+    "--token-file",
+    "--platform-namespace",
+];
 
 /// Answers a shell or kubectl that asks for completions and ends the process; does nothing otherwise.
 pub fn answer_shell() {
@@ -77,17 +85,33 @@ pub(crate) fn script(shell: &str, into: &mut Vec<u8>) -> io::Result<()> {
 
 /// Names of events that begin with `typed`.
 pub(crate) fn events(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(typed, &async |clients| event_objects(clients).await)
+    candidates(typed, &async |clients| {
+        Ok(names(&event_objects(clients).await?))
+    })
 }
 
 /// Names of rebalances that begin with `typed`.
 pub(crate) fn rebalances(typed: &OsStr) -> Vec<CompletionCandidate> {
-    candidates(typed, &async |clients| rebalance_objects(clients).await)
+    candidates(typed, &async |clients| {
+        Ok(names(&rebalance_objects(clients).await?))
+    })
+}
+
+/// Names of ledger nodes that begin with `typed`.
+pub(crate) fn nodes(typed: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(typed, &async |clients| {
+        let shards = clients.admin().await?.shards().await?;
+        Ok(shards.nodes.into_iter().map(|node| node.name).collect())
+    })
+}
+
+fn names(objects: &[DynamicObject]) -> Vec<String> {
+    objects.iter().map(ResourceExt::name_any).collect()
 }
 
 fn candidates(
     typed: &OsStr,
-    objects: &impl AsyncFn(&Clients) -> Result<Vec<DynamicObject>, Failure>,
+    names: &impl AsyncFn(&Clients) -> Result<Vec<String>, Failure>,
 ) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy().into_owned();
     let Some(clients) = clients(std::env::args_os().skip(1)) else {
@@ -100,15 +124,14 @@ fn candidates(
         return Vec::new();
     };
     let found = runtime.block_on(async {
-        let found = tokio::time::timeout(NAMES_TIMEOUT, objects(&clients)).await;
+        let found = tokio::time::timeout(NAMES_TIMEOUT, names(&clients)).await;
         found.ok().and_then(Result::ok).unwrap_or_default()
     });
-    let names = found.iter().map(ResourceExt::name_any);
-    let fitting = names.filter(|name| name.starts_with(&typed));
+    let fitting = found.into_iter().filter(|name| name.starts_with(&typed));
     fitting.map(CompletionCandidate::new).collect()
 }
 
-/// Clients for what the line says so far: it is not whole, so that only the flags that say where events are can be read.
+/// Clients for what the line says so far: it is not whole, so that only the flags that say where to ask can be read.
 fn clients(line: impl Iterator<Item = OsString>) -> Option<Clients> {
     let words: Vec<String> = line
         .map(|word| word.to_string_lossy().into_owned())

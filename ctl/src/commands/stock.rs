@@ -1,26 +1,19 @@
 //! `ticketctl stock EVENT [-w]`.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+mod watch;
 
-use jiff::Timestamp;
-use ticket_admin::{CategoryStock, Counts, StockStream, StockView};
+use ticket_admin::{Counts, StockView};
 
 use super::Ended;
-use super::watch::Silence;
 use crate::cli::Stock;
 use crate::clients::Clients;
-use crate::exit::{Exit, Failure};
-use crate::output::{Document, Output, Table, known, short_time};
-
-/// Wait before a broken stream is opened again: long enough to spare a server that comes up, short enough that nobody
-/// looks at an old number for long.
-const REOPEN_AFTER: Duration = Duration::from_secs(1);
+use crate::exit::Exit;
+use crate::output::{Document, Output, Table, known};
 
 pub(crate) async fn run(flags: &Stock, clients: &Clients, output: &mut Output<'_>) -> Ended {
     let event = clients.event_name(&flags.event).await?;
     if flags.watch {
-        return watch(&event, clients, output).await;
+        return watch::run(&event, clients, output).await;
     }
     let stock = clients.admin().await?.stock(&event).await?;
     if stock.armed_epoch != Some(stock.epoch) {
@@ -34,128 +27,6 @@ pub(crate) async fn run(flags: &Stock, clients: &Clients, output: &mut Output<'_
     }
     output.show(&View(stock))?;
     Ok(Exit::Ok)
-}
-
-/// Until somebody stops it. A stream that breaks is opened again; one that cannot be opened at first is a failure.
-async fn watch(event: &str, clients: &Clients, output: &mut Output<'_>) -> Ended {
-    let mut changes = Changes::default();
-    let mut silence = Silence::default();
-    let mut stream = clients.admin().await?.watch_stock(event).await?;
-    loop {
-        match stream.next().await {
-            Ok(Some(stock)) => {
-                silence.end();
-                changes.show(stock, output)?;
-                continue;
-            }
-            Ok(None) => output.word("the stream ended; opening it again"),
-            Err(error) => silence.bear(error, output)?,
-        }
-        stream = reopen(event, clients, &mut silence, output).await?;
-    }
-}
-
-async fn reopen(
-    event: &str,
-    clients: &Clients,
-    silence: &mut Silence,
-    output: &mut Output<'_>,
-) -> Result<StockStream, Failure> {
-    loop {
-        tokio::time::sleep(REOPEN_AFTER).await;
-        // A client each time: its token may have to be renewed.
-        match clients.admin().await?.watch_stock(event).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => silence.bear(error, output)?,
-        }
-    }
-}
-
-/// `PER-S`: tickets taken per second since the line before; negative when more came back.
-const HEADER: [&str; 7] = [
-    "TIME",
-    "CATEGORY",
-    "AVAILABLE",
-    "HELD",
-    "SOLD",
-    "STORE",
-    "PER-S",
-];
-
-/// When a category was read, and its numbers then.
-type Before = (Timestamp, Counts);
-
-/// A line per category whose numbers moved.
-#[derive(Debug, Default)]
-struct Changes {
-    has_header: bool,
-    /// Per category.
-    before: BTreeMap<String, Before>,
-}
-
-impl Changes {
-    /// Lines for people, names of what moved for `name`, every snapshot for other programs.
-    fn show(&mut self, stock: StockView, output: &mut Output<'_>) -> Result<(), Failure> {
-        if output.is_for_people() {
-            self.lines(&stock, output)
-        } else if output.is_for_names() {
-            self.names(&stock, output)
-        } else {
-            Ok(output.stream(&View(stock))?)
-        }
-    }
-
-    fn lines(&mut self, stock: &StockView, output: &mut Output<'_>) -> Result<(), Failure> {
-        if !self.has_header {
-            self.has_header = true;
-            output.text(&columns(HEADER))?;
-        }
-        for (category, before) in self.moved(stock) {
-            let rate = before.and_then(|before| per_second(before, (stock.as_of, category.counts)));
-            output.text(&columns([
-                &short_time(stock.as_of),
-                &category.name,
-                &category.counts.available.to_string(),
-                &category.counts.held.to_string(),
-                &category.counts.sold.to_string(),
-                &known(category.store_available),
-                &known(rate),
-            ]))?;
-        }
-        Ok(())
-    }
-
-    fn names(&mut self, stock: &StockView, output: &mut Output<'_>) -> Result<(), Failure> {
-        for (category, _) in self.moved(stock) {
-            output.text(&category.name)?;
-        }
-        Ok(())
-    }
-
-    /// The categories whose numbers are not those of the reading before, each with that reading.
-    fn moved<'a>(&mut self, stock: &'a StockView) -> Vec<(&'a CategoryStock, Option<Before>)> {
-        let mut moved = Vec::new();
-        for category in &stock.categories {
-            let now = (stock.as_of, category.counts);
-            let before = self.before.insert(category.name.clone(), now);
-            if before.is_none_or(|(_, counts)| counts != category.counts) {
-                moved.push((category, before));
-            }
-        }
-        moved
-    }
-}
-
-/// Columns of a table that grows: their widths cannot be known before, so they are fixed.
-fn columns([time, category, available, held, sold, store, rate]: [&str; 7]) -> String {
-    format!("{time:<8}   {category:<16} {available:>9} {held:>9} {sold:>9} {store:>9} {rate:>9}")
-}
-
-/// Tickets taken per second between two readings; `None` when no time passed.
-fn per_second(before: Before, now: Before) -> Option<i64> {
-    let millis = i64::try_from(now.0.duration_since(before.0).as_millis()).ok()?;
-    let taken = before.1.available - now.1.available;
-    (millis > 0).then(|| taken.saturating_mul(1_000) / millis)
 }
 
 struct View(StockView);
@@ -275,12 +146,12 @@ fn counts(counts: &Counts) -> [String; 4] {
 
 #[cfg(test)]
 mod tests {
-    use ticket_admin::ShardStock;
+    use jiff::Timestamp;
+    use ticket_admin::{CategoryStock, ShardStock};
 
     use super::*;
-    use crate::output::Format;
 
-    fn reading(second: i64, sold: i64, store: Option<i64>) -> StockView {
+    pub(super) fn reading(second: i64, sold: i64, store: Option<i64>) -> StockView {
         let counts = Counts {
             capacity: 100,
             available: 100 - sold,
@@ -306,36 +177,6 @@ mod tests {
                 }],
             }],
         }
-    }
-
-    #[test]
-    fn a_watch_shows_only_what_moved_and_how_fast() {
-        let (mut data, mut words) = (Vec::new(), Vec::new());
-        let mut output = Output::new(&mut data, &mut words, Format::Table, false);
-        let mut changes = Changes::default();
-        for stock in [
-            reading(0, 0, Some(100)),
-            reading(1, 0, Some(100)),
-            reading(3, 50, Some(50)),
-        ] {
-            changes.show(stock, &mut output).unwrap();
-        }
-        insta::assert_snapshot!(String::from_utf8(data).unwrap(), @r"
-        TIME       CATEGORY         AVAILABLE      HELD      SOLD     STORE     PER-S
-        00:00:00   vip                    100         0         0       100         -
-        00:00:03   vip                     50         0        50        50        25
-        ");
-    }
-
-    #[test]
-    fn a_watch_of_names_says_which_category_moved() {
-        let (mut data, mut words) = (Vec::new(), Vec::new());
-        let mut output = Output::new(&mut data, &mut words, Format::Name, false);
-        let mut changes = Changes::default();
-        for sold in [0, 0, 50] {
-            changes.show(reading(0, sold, None), &mut output).unwrap();
-        }
-        assert_eq!(String::from_utf8(data).unwrap(), "vip\nvip\n");
     }
 
     #[test]

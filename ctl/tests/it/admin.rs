@@ -309,3 +309,19 @@ async fn a_watch_shows_each_snapshot_until_the_event_is_gone() {
         );
     }
 }
+
+// The stand-in goes on answering while the shell waits for the program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_completes_names_of_ledger_nodes() {
+    let node = |name: &str| json!({"name": name, "role": "worker", "alive": true});
+    let nodes = ["worker-1:5432", "worker-2:5432", "coordinator:5432"].map(node);
+    let shards = json!({"nodes": nodes, "shards": []});
+    let server = server("/admin/v1/shards", 200, shards).await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "t0ken\n").unwrap();
+    let (url, token) = (server.uri(), token.path().to_str().unwrap());
+    let line = ["ticketctl", "--admin-url", &url, "--token-file", token];
+    let asks = ["rebalance", "plan", "--mode", "drain-node", "--node", "wor"];
+    let names = crate::program::completed(&[&line[..], &asks].concat());
+    assert_eq!(names, ["worker-1:5432", "worker-2:5432"]);
+}
