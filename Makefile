@@ -48,12 +48,14 @@ demo: install build ## Sell out an event, from nothing, and prove that nothing w
 test: install-all ## Run every test against real servers
 	@$(CARGO) test --workspace --no-run
 	@trap '$(TEST_STACK) down' EXIT; \
+	$(TEST_STACK) clean; \
 	$(TEST_STACK) up --servers-only; \
 	timeout --kill-after=30 $(TEST_LIMIT_S) $(CARGO) test --workspace --no-fail-fast
 
 fuzz: install-all build ## Send both APIs what their OpenAPI documents allow and forbid (SEED=n EXAMPLES=n)
 	@runtime/testkit/install/install.sh --fuzz
 	@trap '$(TEST_STACK) down' EXIT; \
+	$(TEST_STACK) clean; \
 	$(TEST_STACK) up --servers-only; \
 	timeout --kill-after=30 $(TEST_LIMIT_S) $(CARGO) test --workspace --test it fuzzed -- --ignored --nocapture
 
